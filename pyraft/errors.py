@@ -23,13 +23,12 @@ from __future__ import annotations
 from enum import Enum
 
 from raftpb.errors import DecodeError, EncodeError, InvalidMessageError, InvalidReason, RaftError, StepError
-from raftpb.message import Entry, Message
+from raftpb.message import Message
 
 __all__ = [
     "CompactedError",
     "ConfChangeError",
     "ConfigError",
-    "ConflictWithCommittedError",
     "DecodeError",
     "DropReason",
     "EncodeError",
@@ -191,18 +190,3 @@ class NodeFailedError(RaftError):
 class InvariantError(RaftError):
     """A law of Raft does not hold: a bug, or a disk that lost or changed what it had promised. The node is dead from
     here on; every later call raises NodeFailedError. Who acts: the operator, and please tell us."""
-
-
-class ConflictWithCommittedError(InvariantError, StepError):
-    """A leader sent an entry that contradicts one committed here: two histories claim to be committed. The node stops
-    rather than truncate; both entries are attached."""
-
-    def __init__(self, committed: Entry, received: Entry) -> None:
-        super().__init__(
-            f"entry {received.index} of term {received.term} contradicts the committed entry of term {committed.term}"
-        )
-        self.committed = committed
-        self.received = received
-
-    def __reduce__(self) -> tuple[type, tuple[Entry, Entry]]:
-        return (type(self), (self.committed, self.received))

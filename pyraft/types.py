@@ -5,6 +5,7 @@ Source: etcd raft.go, types.go, util.go.
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Final, final
 
 from mypy_extensions import mypyc_attr
@@ -23,12 +24,14 @@ __all__ = [
     "NO_LIMIT",
     "PRE_CANDIDATE",
     "SAFE",
+    "CampaignRefusal",
     "EntryId",
     "ReadOnlyOption",
     "Role",
     "SnapshotStatus",
+    "TransferRefusal",
     "encoded_size",
-    "limit_size",
+    "limited_slice",
     "payload_size",
     "u64",
 ]
@@ -110,18 +113,37 @@ def payload_size(entries: list[Entry]) -> u64:
     return size
 
 
-def limit_size(entries: list[Entry], max_size: u64) -> list[Entry]:
-    """The longest prefix of at most `max_size` encoded bytes, but always at least one entry (etcd util.go limitSize).
-
-    Returns the given list itself when all of it fits.
-    """
+def limited_slice(entries: list[Entry], start: u64, stop: u64, max_size: u64) -> list[Entry]:
+    """A copy of entries[start:stop], cut before the first entry that would exceed `max_size` encoded bytes, but at
+    least one if the range holds any (etcd util.go limitSize). The work is bounded by what is returned."""
     if max_size >= NO_LIMIT:
-        return entries
+        return entries[start:stop]
     size: u64 = 0
-    count: u64 = 0
-    for entry in entries:
-        size += entry.encoded_size()
-        if size > max_size and count != 0:
-            return entries[:count]
-        count += 1
-    return entries
+    position: u64 = start
+    while position < stop:
+        size += entries[position].encoded_size()
+        if size > max_size and position != start:
+            return entries[start:position]
+        position += 1
+    return entries[start:stop]
+
+
+class CampaignRefusal(Enum):
+    """Why a node did not campaign."""
+
+    ALREADY_LEADER = "this node leads already"
+    NOT_A_VOTER = "this node is not a voter of its configuration"
+    SNAPSHOT_PENDING = "a received snapshot is not durable yet"
+    UNAPPLIED_CONF_CHANGE = "a committed membership change is not applied yet"
+    LEASE_MAY_RUN = "a lease granted before the restart may still run; wait one election timeout"
+
+
+class TransferRefusal(Enum):
+    """Why a leadership transfer was not started."""
+
+    NO_LEADER = "no leader is known to pass the request to"
+    CAMPAIGNING = "this node is campaigning"
+    UNKNOWN = "the target is not a member"
+    LEARNER = "the target is a learner"
+    IN_PROGRESS = "a transfer to that target is under way"
+    SELF = "the target leads already"

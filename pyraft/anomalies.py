@@ -1,0 +1,48 @@
+"""Anomalies: things that a healthy cluster does not do, counted so that somebody can look.
+
+None of them changes what the node does; `status()` shows them. A count that grows by itself means a misdirected
+transport, a node that lost its disk, or two clusters that talk to each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+from pyraft.types import u64
+
+
+@final
+@dataclass(slots=True, kw_only=True)
+class Anomalies:
+    """Counts since the node was built, and two suspicions."""
+
+    log_loss_suspected: str = ""
+    """Why entries that this node once acknowledged seem to be missing here; empty if they do not."""
+
+    term_jump: bool = False
+    """A message raised the term by more than 2^32 at once."""
+
+    refused_messages: u64 = 0
+    """Messages that `step` refused."""
+
+    rival_leaders: u64 = 0
+    """Appends, heartbeats or snapshots of the current term that reached its leader, or a follower of another one."""
+
+    foreign_snapshots: u64 = 0
+    """Snapshots whose configuration does not list this node."""
+
+    ignored_timeout_now: u64 = 0
+    """Invitations to campaign that this node could not follow."""
+
+    dropped_transfers: u64 = 0
+    """Transfer requests that were passed on to this node and that it could not follow."""
+
+    dropped_reads: u64 = 0
+    """Reads that were passed on to this node and that it could neither queue nor pass on."""
+
+    ignored_read_answers: u64 = 0
+    """Answers to reads that this node had not passed on, or from somebody else than its leader."""
+
+    ignored_storage_answers: u64 = 0
+    """Answers of the storage threads about work that was never handed out."""

@@ -1,0 +1,268 @@
+"""Config: every knob of a node, checked when it is made.
+
+The defaults are what production wants. Where the reference's default is less safe, the knob's text says so, and
+`Config.reference_defaults` gives the reference's behaviour for comparisons. A bad value raises `ConfigError`, which
+names the field, the value, the limit and the way out.
+
+Source: etcd raft.go Config and validate; docs/differences.md for the knobs that etcd does not have.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final, Protocol
+
+from pyraft.errors import ConfigError
+from pyraft.logger import Logger
+from pyraft.storage import Storage
+from pyraft.types import MAX_INTEGER, NO_LIMIT, SAFE, ReadOnlyOption
+
+MEBIBYTE: Final = 1 << 20
+
+_STORAGE_METHODS: Final = ("initial_state", "entries", "term", "first_index", "last_index", "snapshot")
+_LOGGER_METHODS: Final = ("debug", "info", "warning", "error")
+_SIZES: Final = (
+    "max_size_per_msg",
+    "max_committed_size_per_ready",
+    "max_uncommitted_entries_size",
+    "max_inflight_bytes",
+    "max_entry_size",
+    "max_pending_reads",
+)
+_SWITCHES: Final = (
+    "async_storage_writes",
+    "check_quorum",
+    "pre_vote",
+    "disable_proposal_forwarding",
+    "disable_conf_change_validation",
+    "step_down_on_removal",
+    "hold_vote_requests",
+    "lease_survives_restart",
+    "lease_ends_with_transfer",
+    "strict_reads_on_lone_voter",
+    "strict_pre_votes",
+    "abort_postponed_reads",
+)
+
+
+class RandomSource(Protocol):
+    """Where election timeouts draw from; a `random.Random` will do. Give each node its own."""
+
+    def randrange(self, stop: int, /) -> int:
+        """A number in [0, stop)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """What a node is told once. Sizes are bytes, times are ticks; 0 as a limit means none unless the text says otherwise."""
+
+    id: int
+    """This node, in [1, 2^63). An id stands for one log for ever: never give it to another replica or an emptied one."""
+
+    storage: Storage
+    """Where the application keeps the log; read at the start and below what is in memory, never written."""
+
+    election_tick: int = 10
+    """Ticks without word from a leader before an election; the actual time-out is drawn from [n, 2n). Also the length
+    of the leader's lease, of a CheckQuorum round and of a transfer. About ten heartbeats."""
+
+    heartbeat_tick: int = 1
+    """Ticks between a leader's heartbeats."""
+
+    applied: int = 0
+    """On restart: the index up to which the application has applied entries durably, in the same write as its own data.
+    0: the application starts from its snapshot and sees everything after it again."""
+
+    async_storage_writes: bool = False
+    """Writes and applies go through MsgStorageAppend and MsgStorageApply; `advance` is then not to be called."""
+
+    max_size_per_msg: int = MEBIBYTE
+    """Encoded bytes of entries per MsgApp; one entry always fits. 0: exactly one entry per message."""
+
+    max_committed_size_per_ready: int = 0
+    """Encoded bytes of committed entries handed out and not yet acknowledged. 0: as `max_size_per_msg`."""
+
+    max_uncommitted_entries_size: int = 64 * MEBIBYTE
+    """Payload bytes of a leader's entries that are not applied yet; beyond it proposals are dropped. (etcd: none.)"""
+
+    max_inflight_msgs: int = 256
+    """MsgApps with entries on the way to one follower."""
+
+    max_inflight_bytes: int = 0
+    """Payload bytes on the way to one follower; the message that exceeds it is still sent. At least
+    `max_size_per_msg`, or 0 for no limit."""
+
+    max_entry_size: int = 8 * MEBIBYTE
+    """Bytes of data in one proposal made here. (etcd: none.)"""
+
+    max_pending_reads: int = 65536
+    """Reads that may wait here for an answer at a time. (etcd: no limit.)"""
+
+    check_quorum: bool = True
+    """A leader that has not heard from a quorum for an election timeout steps down, and votes are refused while a leader
+    is alive. (etcd: off.)"""
+
+    pre_vote: bool = True
+    """Ask whether an election could be won before raising the term; a node that was cut off does not disturb the others
+    when it returns. Thesis §9.6. (etcd: off.)"""
+
+    read_only_option: ReadOnlyOption = SAFE
+    """How reads are confirmed. Lease-based reads need `check_quorum` and clocks that tick at nearly the same rate."""
+
+    disable_proposal_forwarding: bool = False
+    """A follower drops proposals instead of sending them to the leader."""
+
+    disable_conf_change_validation: bool = False
+    """Propose membership changes unchecked. An impossible one then fails when it is applied: for recovery tools only."""
+
+    step_down_on_removal: bool = True
+    """A leader that applies its own removal or demotion becomes a follower. (etcd: off.)"""
+
+    hold_vote_requests: bool = True
+    """Asynchronous mode: MsgVote waits until the term and the vote for oneself are durable. Without it a crash can make
+    a node ask twice in one term with two different logs. (etcd: sent at once.)"""
+
+    lease_survives_restart: bool = True
+    """Lease-based reads: for one election timeout after a start, no vote is given and none is asked for, since the lease
+    that this node granted before may still be running. (etcd: not so.)"""
+
+    lease_ends_with_transfer: bool = True
+    """Lease-based reads: once MsgTimeoutNow has left in a term, reads of that term ask a quorum, since the new leader's
+    votes ignore the lease. (etcd: not so.)"""
+
+    strict_reads_on_lone_voter: bool = True
+    """A cluster of one voter answers reads only when an entry of its term is committed, like any other. (etcd: at once,
+    possibly with an index older than an acknowledged write.)"""
+
+    strict_pre_votes: bool = True
+    """Count a pre-vote only if it answers the term asked for. (etcd: also late answers to an earlier request.)"""
+
+    abort_postponed_reads: bool = True
+    """A leader that steps down before the first commit of its term reports the reads that waited for it in
+    `Ready.aborted_reads`. (etcd: keeps them, silently, until it leads again.)"""
+
+    random: RandomSource = field(default_factory=Random)
+    """Seeded by the operating system unless given; the core's only source of chance."""
+
+    logger: Logger = field(default_factory=lambda: logging.getLogger("pyraft"))
+    """Where the core tells what it does."""
+
+    def __post_init__(self) -> None:
+        self._check_types()
+        if self.id == 0:
+            raise ConfigError("id", "0 means no node; give each node its own id from 1 up")
+        if not 0 < self.id <= MAX_INTEGER:
+            raise ConfigError("id", f"{self.id} is not in [1, 2^63)")
+        if self.heartbeat_tick <= 0:
+            raise ConfigError("heartbeat_tick", f"{self.heartbeat_tick} is not at least 1")
+        if self.election_tick <= self.heartbeat_tick:
+            raise ConfigError(
+                "election_tick",
+                f"{self.election_tick} must be greater than heartbeat_tick {self.heartbeat_tick}; ten times is usual",
+            )
+        if self.election_tick > NO_LIMIT // 4:
+            raise ConfigError("election_tick", f"{self.election_tick} is beyond any clock; ten heartbeats are usual")
+        self._check_collaborators()
+        if self.max_inflight_msgs <= 0:
+            raise ConfigError("max_inflight_msgs", f"{self.max_inflight_msgs} is not at least 1")
+        if 0 < self.max_inflight_bytes < self.max_size_per_msg:
+            raise ConfigError(
+                "max_inflight_bytes",
+                f"{self.max_inflight_bytes} is below max_size_per_msg {self.max_size_per_msg}: no full message would fit; "
+                "raise it, or give 0 for no limit",
+            )
+        if self.max_size_per_msg == 0 and self.max_committed_size_per_ready == 0:
+            raise ConfigError(
+                "max_committed_size_per_ready",
+                "0 takes over max_size_per_msg, which is 0 too, so nothing could ever be applied; give one of them",
+            )
+        if self.read_only_option is not SAFE and not self.check_quorum:
+            raise ConfigError(
+                "read_only_option", "ReadOnlyLeaseBased needs check_quorum=True: without it there is no lease"
+            )
+        if self.election_tick < 5 * self.heartbeat_tick:
+            self.logger.warning(
+                "election_tick %d is less than five heartbeats of %d: elections may be frequent",
+                self.election_tick,
+                self.heartbeat_tick,
+            )
+
+    def _check_types(self) -> None:
+        for name in ("id", "election_tick", "heartbeat_tick", "applied", "max_inflight_msgs", *_SIZES):
+            value: object = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool):
+                raise ConfigError(name, f"{value!r} is not an integer")
+        for name in ("applied", *_SIZES):
+            number: int = getattr(self, name)
+            if not 0 <= number <= MAX_INTEGER:
+                raise ConfigError(name, f"{number} is not in [0, 2^63)")
+        for name in _SWITCHES:
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise ConfigError(name, f"{value!r} is not True or False")
+        if not isinstance(self.read_only_option, ReadOnlyOption):
+            raise ConfigError("read_only_option", f"{self.read_only_option!r} is not a ReadOnlyOption")
+
+    def _check_collaborators(self) -> None:
+        for method in _STORAGE_METHODS:
+            if not callable(getattr(self.storage, method, None)):
+                raise ConfigError("storage", f"{self.storage!r} has no method {method}(); see pyraft.Storage")
+        if not callable(getattr(self.random, "randrange", None)):
+            raise ConfigError("random", f"{self.random!r} has no method randrange(); a random.Random has")
+        for method in _LOGGER_METHODS:
+            if not callable(getattr(self.logger, method, None)):
+                raise ConfigError("logger", f"{self.logger!r} has no method {method}(); a logging.Logger has")
+
+    @classmethod
+    def reference_defaults(
+        cls,
+        *,
+        id: int,
+        storage: Storage,
+        election_tick: int = 10,
+        heartbeat_tick: int = 1,
+        applied: int = 0,
+        async_storage_writes: bool = False,
+        max_size_per_msg: int = NO_LIMIT,
+        max_committed_size_per_ready: int = 0,
+        max_inflight_msgs: int = 256,
+        check_quorum: bool = False,
+        pre_vote: bool = False,
+        read_only_option: ReadOnlyOption = SAFE,
+        disable_conf_change_validation: bool = False,
+        step_down_on_removal: bool = False,
+        random: RandomSource | None = None,
+        logger: Logger | None = None,
+    ) -> Config:
+        """A configuration that behaves as the reference's does: no limits beyond those given, every safety knob off."""
+        return cls(
+            id=id,
+            storage=storage,
+            election_tick=election_tick,
+            heartbeat_tick=heartbeat_tick,
+            applied=applied,
+            async_storage_writes=async_storage_writes,
+            max_size_per_msg=max_size_per_msg,
+            max_committed_size_per_ready=max_committed_size_per_ready,
+            max_uncommitted_entries_size=0,
+            max_inflight_msgs=max_inflight_msgs,
+            max_inflight_bytes=0,
+            max_entry_size=0,
+            max_pending_reads=0,
+            check_quorum=check_quorum,
+            pre_vote=pre_vote,
+            read_only_option=read_only_option,
+            disable_conf_change_validation=disable_conf_change_validation,
+            step_down_on_removal=step_down_on_removal,
+            hold_vote_requests=False,
+            lease_survives_restart=False,
+            lease_ends_with_transfer=False,
+            strict_reads_on_lone_voter=False,
+            strict_pre_votes=False,
+            abort_postponed_reads=False,
+            random=random if random is not None else Random(),
+            logger=logger if logger is not None else logging.getLogger("pyraft"),
+        )

@@ -1,0 +1,42 @@
+"""Durability: what the machine does once the application has written, or applied, what it was handed.
+
+Source: thesis §10.2.1; etcd raft.go Step (MsgStorageAppendResp, MsgStorageApplyResp), appliedTo, appliedSnap.
+"""
+
+from __future__ import annotations
+
+from pyraft.core import proposals
+from pyraft.core.raft import Raft
+from pyraft.types import LEADER, u64
+from raftpb.enums import ENTRY_CONF_CHANGE_V2
+from raftpb.message import Entry
+
+
+def handle_appended(r: Raft, term: u64, last_term: u64, last_index: u64) -> None:
+    """Everything up to (`last_term`, `last_index`), the end of the log when the write was handed out at `term`, is
+    durable. Ignored once the term has changed: what was written then may have been replaced since, by an entry of the
+    same index and term that is not durable (`async_writes.append_response` tells how)."""
+    if term == r.term:
+        r.log.stable_to(last_term, last_index)
+
+
+def handle_snapshot_appended(r: Raft, index: u64) -> None:
+    """The snapshot at `index` is durable, and with it applied."""
+    r.log.unstable.stable_snapshot_to(index)
+    _applied_to(r, index if index > r.log.applied else r.log.applied, 0)
+
+
+def handle_applied(r: Raft, index: u64, encoded_bytes: u64, payload_bytes: u64) -> None:
+    """Entries up to `index`, of these sizes, have been applied."""
+    _applied_to(r, index if index > r.log.applied else r.log.applied, encoded_bytes)
+    r.quota.release(payload_bytes)
+
+
+def _applied_to(r: Raft, index: u64, encoded_bytes: u64) -> None:
+    """Note it, and leave a joint configuration that is to be left by itself.
+
+    Tried at each apply until it succeeds, also by a later leader: the proposal may be dropped during a transfer.
+    """
+    r.log.applied_to(index, encoded_bytes)
+    if r.role is LEADER and r.tracker.config.auto_leave and r.log.applied >= r.pending_conf_index:
+        proposals.propose(r, [Entry(ENTRY_CONF_CHANGE_V2)])

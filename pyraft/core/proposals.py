@@ -1,0 +1,68 @@
+"""Proposals: what a leader takes into its log.
+
+Source: thesis §3.5, §4.1; etcd raft.go stepLeader MsgProp.
+"""
+
+from __future__ import annotations
+
+from pyraft.core import membership, replication
+from pyraft.core.raft import Raft
+from pyraft.errors import DropReason
+from pyraft.ready import RefusedConfChange
+from pyraft.types import NONE_ID, u64
+from raftpb.codec import decode_conf_change, decode_conf_change_v2
+from raftpb.confchange import ConfChangeV2
+from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL
+from raftpb.message import Entry
+
+
+def propose(r: Raft, entries: list[Entry]) -> DropReason | None:
+    """Append all of `entries`, on the leader, or none of them and say why.
+
+    A membership change that may not follow now becomes an empty entry, so that its proposer's place in the log is
+    kept, and is reported with its reason in the next Ready.
+    """
+    if r.tracker.find(r.id) is None:
+        return DropReason.NOT_MEMBER
+    if r.lead_transferee != NONE_ID:
+        return DropReason.TRANSFERRING
+    refused: list[RefusedConfChange] = []
+    for entry in entries:
+        if entry.type is not ENTRY_NORMAL:
+            entries = _check_conf_changes(r, entries, refused)
+            break
+    if not replication.append_entries(r, entries):
+        return DropReason.UNCOMMITTED_LIMIT
+    r.refused_conf_changes.extend(refused)
+    replication.broadcast_append(r)
+    return None
+
+
+def _check_conf_changes(r: Raft, entries: list[Entry], refused: list[RefusedConfChange]) -> list[Entry]:
+    """The entries, with an empty one in place of each membership change that is refused."""
+    checked: list[Entry] = []
+    index: u64 = r.log.last_index()
+    for entry in entries:
+        index += 1
+        if entry.type is ENTRY_NORMAL:
+            checked.append(entry)
+            continue
+        reason = membership.refuse_reason(r, conf_change_of(entry))
+        if reason is not None and not r.disable_conf_change_validation:
+            r.logger.info("%x: refuses a membership change at %d: %s", r.id, index, reason)
+            refused.append(RefusedConfChange(index, reason))
+            checked.append(Entry())
+        else:
+            r.pending_conf_index = index
+            checked.append(entry)
+    return checked
+
+
+def conf_change_of(entry: Entry) -> ConfChangeV2:
+    """The membership change that an entry holds.
+
+    Raises DecodeError if its data is none.
+    """
+    if entry.type is ENTRY_CONF_CHANGE:
+        return decode_conf_change(entry.data).as_v2()
+    return decode_conf_change_v2(entry.data)

@@ -1,0 +1,152 @@
+"""Raft: the record that the rooms of the core work on.
+
+Everything that the machine remembers is a field here, and everything that it wants to tell the application waits here
+until `RawNode.ready` collects it. The rooms are modules of functions over this record; nothing is hidden in them.
+
+Messages leave in two streams. `msgs_after_append` holds the answers that promise something about this node's disk
+(MsgAppResp, MsgVoteResp, MsgPreVoteResp, granting or not, also to itself): they wait until what they promise is durable.
+`msgs` may leave at once.
+
+Source: etcd raft.go raft, send; thesis §10.2.1.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from pyraft.anomalies import Anomalies
+from pyraft.config import Config
+from pyraft.log import RaftLog
+from pyraft.quota import UncommittedQuota
+from pyraft.read_queue import PendingRead, ReadQueue
+from pyraft.ready import AbortedRead, ReadState, RefusedConfChange
+from pyraft.source import source_of
+from pyraft.tracker.tracker import ProgressTracker
+from pyraft.types import FOLLOWER, LEADER, LEASE_BASED, NO_LIMIT, NONE_ID, Role, u64
+from raftpb.enums import (
+    MSG_APP_RESP,
+    MSG_PRE_VOTE,
+    MSG_PRE_VOTE_RESP,
+    MSG_PROP,
+    MSG_READ_INDEX,
+    MSG_VOTE,
+    MSG_VOTE_RESP,
+)
+from raftpb.message import Message
+
+
+@final
+class Raft:
+    """One node's state. Written only by the rooms of `pyraft.core`, read by `RawNode`."""
+
+    def __init__(self, config: Config) -> None:
+        # Told once.
+        self.id: u64 = config.id
+        self.election_timeout: u64 = config.election_tick
+        self.heartbeat_timeout: u64 = config.heartbeat_tick
+        self.check_quorum = config.check_quorum
+        self.pre_vote = config.pre_vote
+        self.lease_based = config.read_only_option is LEASE_BASED
+        self.async_storage_writes = config.async_storage_writes
+        self.max_size_per_msg: u64 = config.max_size_per_msg
+        self.max_pending_reads: u64 = _or_unlimited(config.max_pending_reads)
+        self.disable_proposal_forwarding = config.disable_proposal_forwarding
+        self.disable_conf_change_validation = config.disable_conf_change_validation
+        self.step_down_on_removal = config.step_down_on_removal
+        self.hold_vote_requests = config.hold_vote_requests and config.async_storage_writes
+        self.lease_ends_with_transfer = config.lease_ends_with_transfer
+        self.strict_reads_on_lone_voter = config.strict_reads_on_lone_voter
+        self.strict_pre_votes = config.strict_pre_votes
+        self.abort_postponed_reads = config.abort_postponed_reads
+        self.random = config.random
+        self.logger = config.logger
+
+        # Durable: what HardState holds, beside the log's commit index.
+        self.term: u64 = 0
+        """The highest term seen."""
+        self.vote: u64 = NONE_ID
+        """Who got this node's vote in `term`."""
+
+        # The log and the others.
+        self.log = RaftLog(
+            source_of(config.storage),
+            config.max_committed_size_per_ready or config.max_size_per_msg,
+        )
+        self.tracker = ProgressTracker(config.max_inflight_msgs, _or_unlimited(config.max_inflight_bytes))
+        self.is_learner = False
+        """This node is a learner of the applied configuration."""
+        self.is_voter = False
+        """This node is a voter of either half of the applied configuration."""
+
+        # What this node is.
+        self.role: Role = FOLLOWER
+        self.leader: u64 = NONE_ID
+        """Who leads `term`, as far as known."""
+
+        # Clocks, in ticks.
+        self.election_elapsed: u64 = 0
+        """Since word from the leader or a vote given; on a leader, since the last CheckQuorum round."""
+        self.heartbeat_elapsed: u64 = 0
+        """Since this leader's last heartbeat."""
+        self.randomized_election_timeout: u64 = self.election_timeout
+        """Drawn from [n, 2n) at each change of role or term."""
+        self.lease_guard: u64 = self.election_timeout if self.lease_based and config.lease_survives_restart else 0
+        """For how much longer a lease granted before the start may run."""
+
+        # Leadership.
+        self.lead_transferee: u64 = NONE_ID
+        """To whom leadership is being handed; 0: to nobody."""
+        self.lease_given_away = False
+        """MsgTimeoutNow has left in this term, so the lease no longer keeps others from being elected."""
+        self.pending_conf_index: u64 = 0
+        """A membership change may be proposed only once this index is applied."""
+        self.quota = UncommittedQuota(_or_unlimited(config.max_uncommitted_entries_size))
+        self.reads = ReadQueue()
+        self.postponed_reads: list[PendingRead] = []
+        """Reads that arrived before the first commit of the term."""
+        self.forwarded_reads: dict[bytes, int] = {}
+        """How often each context was passed on to the leader and is not answered; oldest first, bounded."""
+
+        # Waiting for Ready.
+        self.msgs: list[Message] = []
+        self.msgs_after_append: list[Message] = []
+        self.read_states: list[ReadState] = []
+        self.aborted_reads: list[AbortedRead] = []
+        self.refused_conf_changes: list[RefusedConfChange] = []
+
+        self.anomalies = Anomalies()
+
+    def send(self, m: Message) -> None:
+        """Address a message and put it into the stream that it belongs to.
+
+        Requests and answers of an election carry their own term, proposals and reads none, everything else the
+        current one.
+        """
+        if m.from_ == NONE_ID:
+            m.from_ = self.id
+        t = m.type
+        if t is MSG_APP_RESP:
+            m.term = self.term
+            self.msgs_after_append.append(m)
+        elif t is MSG_VOTE_RESP or t is MSG_PRE_VOTE_RESP or (t is MSG_VOTE and self.hold_vote_requests):
+            self.msgs_after_append.append(m)
+        else:
+            if t is not MSG_VOTE and t is not MSG_PRE_VOTE and t is not MSG_PROP and t is not MSG_READ_INDEX:
+                m.term = self.term
+            self.msgs.append(m)
+
+    def is_promotable(self) -> bool:
+        """True if this node may campaign: a voter, and no snapshot is waiting to become durable."""
+        return self.is_voter and self.log.unstable.snapshot is None
+
+    def has_committed_in_term(self) -> bool:
+        """True once an entry of the current term is committed, from when on the commit index is known to be current."""
+        return self.log.matches(self.term, self.log.committed)
+
+    def is_leader(self) -> bool:
+        """True if this node leads its term."""
+        return self.role is LEADER
+
+
+def _or_unlimited(limit: int) -> int:
+    return NO_LIMIT if limit == 0 else limit

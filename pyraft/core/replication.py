@@ -1,0 +1,155 @@
+"""Replication: how entries and commit indices get from the leader to the followers, both sides of it.
+
+Source: thesis §3.5, §10.2.1; etcd raft.go maybeSendAppend, maybeSendSnapshot, handleAppendEntries, handleHeartbeat.
+"""
+
+from __future__ import annotations
+
+from pyraft.core.raft import Raft
+from pyraft.errors import StorageError
+from pyraft.source import UNKNOWN
+from pyraft.tracker.progress import REPLICATE, Progress
+from pyraft.types import payload_size, u64
+from raftpb.enums import MSG_APP, MSG_APP_RESP, MSG_HEARTBEAT, MSG_HEARTBEAT_RESP, MSG_SNAP
+from raftpb.message import NO_ENTRIES, Entry, Message
+
+# -- the leader
+
+
+def append_entries(r: Raft, entries: list[Entry]) -> bool:
+    """Stamp `entries` with the term and their indices and append them to the leader's own log.
+
+    False, and nothing happens, if too much is uncommitted already. The leader counts its own copy like a follower's:
+    when a message to itself comes back from the disk.
+    """
+    if not r.quota.admit(payload_size(entries)):
+        return False
+    index: u64 = r.log.last_index()
+    stamped: list[Entry] = []
+    for entry in entries:
+        index += 1
+        stamped.append(Entry(entry.type, r.term, index, entry.data))
+    r.log.append(stamped)
+    r.send(Message(MSG_APP_RESP, r.id, r.id, 0, 0, index))
+    return True
+
+
+def broadcast_append(r: Raft) -> None:
+    """Send every follower what it lacks, or an empty append that carries the commit index."""
+    for progress in r.tracker.peers:
+        if progress.id != r.id:
+            maybe_send_append(r, progress, True)
+
+
+def maybe_send_append(r: Raft, progress: Progress, send_if_empty: bool) -> bool:
+    """Send a follower the entries from its `next` on, or a snapshot if those are gone; False if nothing was sent.
+
+    A full window still lets an empty append through when `send_if_empty`: its answer is what reopens a window whose
+    messages were all lost.
+    """
+    if progress.is_paused():
+        return False
+    log = r.log
+    prev_index: u64 = progress.next - 1
+    prev_term: u64 = log.term_or_unknown(prev_index)
+    if prev_term == UNKNOWN:
+        return _maybe_send_snapshot(r, progress)
+    entries: list[Entry] | None = NO_ENTRIES
+    last_index: u64 = log.last_index()
+    if prev_index < last_index and (progress.state is not REPLICATE or not progress.inflights.is_full()):
+        entries = log.slice(prev_index + 1, last_index + 1, r.max_size_per_msg)
+    if entries is None or len(entries) == 0:
+        if not send_if_empty:
+            return False
+        if entries is None:
+            return _maybe_send_snapshot(r, progress)
+    r.msgs.append(Message(MSG_APP, progress.id, r.id, r.term, prev_term, prev_index, entries, log.committed))
+    progress.sent_entries(len(entries), payload_size(entries))
+    progress.sent_commit = log.committed
+    return True
+
+
+def _maybe_send_snapshot(r: Raft, progress: Progress) -> bool:
+    if not progress.recent_active:
+        r.logger.debug("%x: no snapshot for %x, which does not answer", r.id, progress.id)
+        return False
+    snapshot = r.log.snapshot()
+    if snapshot is None:
+        r.logger.debug("%x: no snapshot for %x yet, it is being made", r.id, progress.id)
+        return False
+    if snapshot.is_empty():
+        raise StorageError(
+            f"entry {progress.next - 1} is gone, yet snapshot() is empty; keep a snapshot that covers what is compacted"
+        )
+    index: u64 = snapshot.metadata.index
+    r.logger.debug("%x: sends %x a snapshot at %d", r.id, progress.id, index)
+    progress.become_snapshot(index)
+    r.send(Message(MSG_SNAP, progress.id, 0, 0, 0, 0, NO_ENTRIES, 0, snapshot))
+    return True
+
+
+def broadcast_heartbeat(r: Raft) -> None:
+    """Tell every follower that this leader is alive, and which read is the latest if any waits."""
+    context = b""
+    if len(r.reads) != 0:
+        context = int(r.reads.last_position()).to_bytes(8, "little")
+    for progress in r.tracker.peers:
+        if progress.id != r.id:
+            # A follower must not be told to commit what it may not have.
+            commit: u64 = progress.match if progress.match < r.log.committed else r.log.committed
+            r.send(Message(MSG_HEARTBEAT, progress.id, 0, 0, 0, 0, NO_ENTRIES, commit, None, False, 0, context))
+            progress.sent_commit = commit
+
+
+def maybe_commit(r: Raft) -> bool:
+    """Commit what a quorum has, if it is of this term; True if the commit index moved.
+
+    Entries of earlier terms are never committed by counting, only along with one of this term. Thesis §3.6.2.
+    """
+    index: u64 = r.tracker.committed_index()
+    if index <= r.log.committed or not r.log.matches(r.term, index):
+        return False
+    r.log.commit_to(index)
+    return True
+
+
+# -- the follower
+
+
+def handle_append(r: Raft, m: Message) -> None:
+    """Append what the leader sent if the entry before it is here, and answer where this log stands.
+
+    The answer names the last entry that this message vouches for, not the last of the log: what lies beyond may be the
+    remains of another leader.
+    """
+    log = r.log
+    if m.index < log.committed:
+        r.send(Message(MSG_APP_RESP, m.from_, 0, 0, 0, log.committed))
+        return
+    if log.maybe_append(m.log_term, m.index, m.entries):
+        last_new: u64 = m.index + len(m.entries)
+        log.commit_to(m.commit if m.commit < last_new else last_new)
+        r.send(Message(MSG_APP_RESP, m.from_, 0, 0, 0, last_new))
+        return
+    r.logger.debug("%x: has no entry (%d, %d) to append after", r.id, m.log_term, m.index)
+    last_index: u64 = log.last_index()
+    hint_index, hint_term = log.find_conflict_by_term(m.index if m.index < last_index else last_index, m.log_term)
+    r.send(Message(MSG_APP_RESP, m.from_, 0, 0, hint_term, m.index, NO_ENTRIES, 0, None, True, hint_index))
+
+
+def handle_heartbeat(r: Raft, m: Message) -> None:
+    """Note that the leader is alive and what it knows to be committed here.
+
+    A commit index beyond the log means that entries which this node acknowledged are gone. It moves nothing: the tail
+    that is here may be an old and different one.
+    """
+    last_index: u64 = r.log.last_index()
+    if m.commit > last_index:
+        r.anomalies.log_loss_suspected = (
+            f"leader {m.from_} of term {r.term} knows entry {m.commit} to be here, but the log ends at {last_index}: "
+            "was the data directory emptied, an old backup restored, or the message meant for another node?"
+        )
+        r.logger.error("%x: %s", r.id, r.anomalies.log_loss_suspected)
+    else:
+        r.log.commit_to(m.commit)
+    r.send(Message(MSG_HEARTBEAT_RESP, m.from_, 0, 0, 0, 0, NO_ENTRIES, 0, None, False, 0, m.context))

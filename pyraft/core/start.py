@@ -1,0 +1,114 @@
+"""Start: from a Config and what its Storage holds to a follower that can take its first message.
+
+A Storage that contradicts itself is refused here, before it can contradict the others.
+
+Source: etcd raft.go newRaft, loadState; docs/faq.md on restarting.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pyraft.config import Config
+from pyraft.confchange.restore import restore
+from pyraft.core import membership, transitions
+from pyraft.core.raft import Raft
+from pyraft.errors import ConfChangeError, ConfigError, StorageError
+from pyraft.source import UNKNOWN
+from pyraft.types import MAX_INTEGER, NONE_ID, u64
+from raftpb.message import ConfState, HardState
+
+_CHECKED_ENTRIES: Final = 1024
+"""How many entries at the end of the log are checked at the start; all would take long for a long log."""
+
+
+def new_raft(config: Config) -> Raft:
+    """A follower that continues from what the Storage holds.
+
+    Raises StorageError if that contradicts itself, ConfigError if `Config.applied` does not fit it.
+    """
+    r = Raft(config)
+    _check_log(r)
+    hard_state, conf_state = r.log.source.initial_state()
+    _check_hard_state(r, hard_state)
+    _check_snapshot(r)
+    _restore_configuration(r, conf_state)
+    if not hard_state.is_empty():
+        r.term = hard_state.term
+        r.vote = hard_state.vote
+        r.log.commit_to(hard_state.commit)
+    _restore_applied(r, config.applied)
+    transitions.become_follower(r, r.term, NONE_ID)
+    return r
+
+
+def _check_log(r: Raft) -> None:
+    first: u64 = r.log.source.first_index()
+    last: u64 = r.log.source.last_index()
+    if first < 1 or first > last + 1:
+        raise StorageError(f"first_index() is {first} and last_index() {last}; the first is at most one above the last")
+    index: u64 = last - _CHECKED_ENTRIES
+    if index < first - 1:
+        index = first - 1
+    previous: u64 = r.log.source.term_or_unknown(index)
+    while previous != UNKNOWN and index < last:
+        index += 1
+        term: u64 = r.log.source.term_or_unknown(index)
+        if term != UNKNOWN and term < previous:
+            raise StorageError(f"entry {index} has term {term}, less than {previous} of the one before it")
+        previous = term
+    if previous == UNKNOWN:
+        raise StorageError(f"term({index}) is unknown although the log covers [{first - 1}, {last}]")
+
+
+def _check_hard_state(r: Raft, state: HardState) -> None:
+    if not (0 <= state.term <= MAX_INTEGER and 0 <= state.vote <= MAX_INTEGER and 0 <= state.commit <= MAX_INTEGER):
+        raise StorageError(f"{state!r} holds a number outside [0, 2^63)")
+    if state.term == 0 and state.vote != NONE_ID:
+        raise StorageError(f"{state!r} votes in term 0, where there are no elections")
+    first: u64 = r.log.source.first_index()
+    last: u64 = r.log.source.last_index()
+    if not state.is_empty() and not first - 1 <= state.commit <= last:
+        raise StorageError(
+            f"{state!r} has a commit index outside [{first - 1}, {last}]: entries or a snapshot written before it are "
+            "missing; was only a part of the data directory restored?"
+        )
+
+
+def _check_snapshot(r: Raft) -> None:
+    snapshot = r.log.source.snapshot_or_none()
+    if snapshot is None:
+        return
+    index: u64 = snapshot.metadata.index
+    if index > r.log.source.last_index():
+        raise StorageError(f"the snapshot is at {index}, beyond the last index {r.log.source.last_index()}")
+    term: u64 = r.log.source.term_or_unknown(index)
+    if term != UNKNOWN and term != snapshot.metadata.term:
+        raise StorageError(f"the snapshot at {index} has term {snapshot.metadata.term}, the log has {term} there")
+
+
+def _restore_configuration(r: Raft, conf_state: ConfState) -> None:
+    tracker = r.tracker
+    try:
+        config, progress = restore(conf_state, r.log.last_index(), tracker.max_inflight, tracker.max_inflight_bytes)
+    except ConfChangeError as error:
+        raise StorageError(f"initial_state() gave an impossible configuration: {error}") from error
+    membership.switch_to(r, config, progress)
+
+
+def _restore_applied(r: Raft, applied: u64) -> None:
+    if applied == 0:
+        return
+    log = r.log
+    if not log.applied <= applied <= log.committed:
+        raise ConfigError(
+            "applied",
+            f"{applied} is outside [{log.applied}, {log.committed}] (snapshot or compaction, commit index; the log is "
+            f"[{log.first_index()}, {log.last_index()}]): "
+            + (
+                "the application lost writes that the log has already dropped; restore it from the snapshot"
+                if applied < log.applied
+                else "the log lost writes that the application has already applied; was the log's disk not synced?"
+            ),
+        )
+    log.applied_to(applied, 0)

@@ -1,0 +1,230 @@
+"""CoreState: all that a node remembers, as one value.
+
+A node built from it behaves from there on as the one it was taken from, given the same Config, Storage and random
+draws. Recordings and debugging stand on that. It holds plain numbers and the library's values, each a copy, so that it
+can be compared, printed, and written down field by field.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import final
+
+from sortedcontainers import SortedDict
+
+from pyraft.anomalies import Anomalies
+from pyraft.core import membership
+from pyraft.core.raft import Raft
+from pyraft.handout import Handout
+from pyraft.read_queue import PendingRead
+from pyraft.ready import AbortedRead, ReadState, RefusedConfChange
+from pyraft.tracker.configuration import Configuration
+from pyraft.tracker.progress import Progress
+from pyraft.types import Role, u64
+from raftpb.message import Entry, Message, Snapshot
+
+Read = tuple[int, bytes, int]
+"""A waiting read: who asked, its context, its index."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoreState:
+    """A node's memory; see `Raft`, `RaftLog`, `Unstable`, `ReadQueue` and `Handout` for the fields."""
+
+    id: u64
+    term: u64
+    vote: u64
+    role: Role
+    leader: u64
+    election_elapsed: u64
+    heartbeat_elapsed: u64
+    randomized_election_timeout: u64
+    lease_guard: u64
+    lead_transferee: u64
+    lease_given_away: bool
+    pending_conf_index: u64
+    uncommitted_size: u64
+
+    committed: u64
+    applying: u64
+    applied: u64
+    applying_size: u64
+    applying_paused: bool
+    base: u64
+    base_term: u64
+    offset: u64
+    offset_in_progress: u64
+    kept_bytes: u64
+    entries: tuple[Entry, ...]
+    snapshot: Snapshot | None
+    snapshot_in_progress: bool
+
+    config: Configuration
+    progress: tuple[Progress, ...]
+    votes: tuple[tuple[int, bool], ...]
+
+    reads_confirmed: u64
+    reads_pending: tuple[Read, ...]
+    reads_acked: tuple[tuple[int, int], ...]
+    postponed_reads: tuple[Read, ...]
+    forwarded_reads: tuple[tuple[bytes, int], ...]
+
+    msgs: tuple[Message, ...]
+    msgs_after_append: tuple[Message, ...]
+    read_states: tuple[ReadState, ...]
+    aborted_reads: tuple[AbortedRead, ...]
+    refused_conf_changes: tuple[RefusedConfChange, ...]
+    anomalies: Anomalies
+
+    told_term: u64
+    told_vote: u64
+    told_commit: u64
+    told_leader: u64
+    told_role: Role
+    awaits_advance: bool
+    self_messages: tuple[Message, ...]
+    append_term: u64
+    appended_index: u64
+    appended_term: u64
+    snapshot_index: u64
+    applied_index: u64
+    applied_encoded_bytes: u64
+    applied_payload_bytes: u64
+
+
+def export_state(r: Raft, handout: Handout) -> CoreState:
+    """A copy of everything."""
+    log = r.log
+    unstable = log.unstable
+    return CoreState(
+        id=r.id,
+        term=r.term,
+        vote=r.vote,
+        role=r.role,
+        leader=r.leader,
+        election_elapsed=r.election_elapsed,
+        heartbeat_elapsed=r.heartbeat_elapsed,
+        randomized_election_timeout=r.randomized_election_timeout,
+        lease_guard=r.lease_guard,
+        lead_transferee=r.lead_transferee,
+        lease_given_away=r.lease_given_away,
+        pending_conf_index=r.pending_conf_index,
+        uncommitted_size=r.quota.size,
+        committed=log.committed,
+        applying=log.applying,
+        applied=log.applied,
+        applying_size=log.applying_size,
+        applying_paused=log.applying_paused,
+        base=unstable.base,
+        base_term=unstable.base_term,
+        offset=unstable.offset,
+        offset_in_progress=unstable.offset_in_progress,
+        kept_bytes=unstable.kept_bytes,
+        entries=tuple(unstable.entries),
+        snapshot=unstable.snapshot,
+        snapshot_in_progress=unstable.snapshot_in_progress,
+        config=r.tracker.config,
+        progress=tuple([one.clone() for one in r.tracker.peers]),
+        votes=tuple(r.tracker.votes.items()),
+        reads_confirmed=r.reads.confirmed,
+        reads_pending=tuple([(read.from_, read.context, read.index) for read in r.reads.pending]),
+        reads_acked=tuple(r.reads.acked.items()),
+        postponed_reads=tuple([(read.from_, read.context, read.index) for read in r.postponed_reads]),
+        forwarded_reads=tuple(r.forwarded_reads.items()),
+        msgs=tuple(r.msgs),
+        msgs_after_append=tuple(r.msgs_after_append),
+        read_states=tuple(r.read_states),
+        aborted_reads=tuple(r.aborted_reads),
+        refused_conf_changes=tuple(r.refused_conf_changes),
+        anomalies=replace(r.anomalies),
+        told_term=handout.told_term,
+        told_vote=handout.told_vote,
+        told_commit=handout.told_commit,
+        told_leader=handout.told_leader,
+        told_role=handout.told_role,
+        awaits_advance=handout.awaits_advance,
+        self_messages=tuple(handout.self_messages),
+        append_term=handout.append_term,
+        appended_index=handout.appended_index,
+        appended_term=handout.appended_term,
+        snapshot_index=handout.snapshot_index,
+        applied_index=handout.applied_index,
+        applied_encoded_bytes=handout.applied_encoded_bytes,
+        applied_payload_bytes=handout.applied_payload_bytes,
+    )
+
+
+def import_state(r: Raft, handout: Handout, state: CoreState) -> None:
+    """Make a newly built node the one that `state` was taken from."""
+    _import_log(r, state)
+    _import_tracker(r, state)
+    _import_reads(r, state)
+    r.term = state.term
+    r.vote = state.vote
+    r.role = state.role
+    r.leader = state.leader
+    r.election_elapsed = state.election_elapsed
+    r.heartbeat_elapsed = state.heartbeat_elapsed
+    r.randomized_election_timeout = state.randomized_election_timeout
+    r.lease_guard = state.lease_guard
+    r.lead_transferee = state.lead_transferee
+    r.lease_given_away = state.lease_given_away
+    r.pending_conf_index = state.pending_conf_index
+    r.quota.size = state.uncommitted_size
+    r.msgs = list(state.msgs)
+    r.msgs_after_append = list(state.msgs_after_append)
+    r.refused_conf_changes = list(state.refused_conf_changes)
+    r.anomalies = replace(state.anomalies)
+    handout.told_term = state.told_term
+    handout.told_vote = state.told_vote
+    handout.told_commit = state.told_commit
+    handout.told_leader = state.told_leader
+    handout.told_role = state.told_role
+    handout.awaits_advance = state.awaits_advance
+    handout.self_messages = list(state.self_messages)
+    handout.append_term = state.append_term
+    handout.appended_index = state.appended_index
+    handout.appended_term = state.appended_term
+    handout.snapshot_index = state.snapshot_index
+    handout.applied_index = state.applied_index
+    handout.applied_encoded_bytes = state.applied_encoded_bytes
+    handout.applied_payload_bytes = state.applied_payload_bytes
+
+
+def _import_log(r: Raft, state: CoreState) -> None:
+    log = r.log
+    log.committed = state.committed
+    log.applying = state.applying
+    log.applied = state.applied
+    log.applying_size = state.applying_size
+    log.applying_paused = state.applying_paused
+    unstable = log.unstable
+    unstable.base = state.base
+    unstable.base_term = state.base_term
+    unstable.offset = state.offset
+    unstable.offset_in_progress = state.offset_in_progress
+    unstable.kept_bytes = state.kept_bytes
+    unstable.entries = list(state.entries)
+    unstable.snapshot = state.snapshot
+    unstable.snapshot_in_progress = state.snapshot_in_progress
+
+
+def _import_tracker(r: Raft, state: CoreState) -> None:
+    progress: SortedDict[int, Progress] = SortedDict()
+    for one in state.progress:
+        progress[one.id] = one.clone()
+    membership.switch_to(r, state.config, progress)
+    for id, granted in state.votes:
+        r.tracker.record_vote(id, granted)
+
+
+def _import_reads(r: Raft, state: CoreState) -> None:
+    r.reads.confirmed = state.reads_confirmed
+    for from_, context, index in state.reads_pending:
+        r.reads.pending.append(PendingRead(from_, context, index))
+    r.reads.acked = dict(state.reads_acked)
+    r.postponed_reads = [PendingRead(from_, context, index) for from_, context, index in state.postponed_reads]
+    r.forwarded_reads = dict(state.forwarded_reads)
+    r.read_states = list(state.read_states)
+    r.aborted_reads = list(state.aborted_reads)

@@ -1,0 +1,225 @@
+"""The door: what a message must be before it may touch the machine.
+
+A peer may be old, broken, misconfigured or hostile; whatever it sends, this node stays as it was unless the message is
+one that a node of Raft could have sent it. Requests from strangers pass: a new member hears of its cluster that way.
+
+Source: docs/differences.md, which lists each check that the reference lacks; etcd rawnode.go Step.
+"""
+
+from __future__ import annotations
+
+from pyraft.confchange.restore import restore
+from pyraft.core.proposals import conf_change_of
+from pyraft.core.raft import Raft
+from pyraft.errors import (
+    ConfChangeError,
+    DecodeError,
+    InvalidMessageError,
+    InvalidReason,
+    LocalMessageError,
+    PeerNotFoundError,
+)
+from pyraft.types import LEADER, MAX_INTEGER, u64
+from raftpb.enums import (
+    ENTRY_NORMAL,
+    MSG_APP,
+    MSG_APP_RESP,
+    MSG_HEARTBEAT,
+    MSG_HEARTBEAT_RESP,
+    MSG_PRE_VOTE,
+    MSG_PRE_VOTE_RESP,
+    MSG_PROP,
+    MSG_READ_INDEX,
+    MSG_READ_INDEX_RESP,
+    MSG_SNAP,
+    MSG_STORAGE_APPEND_RESP,
+    MSG_STORAGE_APPLY_RESP,
+    MSG_TIMEOUT_NOW,
+    MSG_TRANSFER_LEADER,
+    MSG_VOTE,
+    MSG_VOTE_RESP,
+    MessageType,
+)
+from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, Message
+
+
+def check_message(r: Raft, m: Message) -> None:
+    """Check what came from the network.
+
+    Raises StepError: a type that stays inside a node, a response of a stranger, or a message that contradicts itself,
+    its address or what its sender can know.
+    """
+    t = m.type
+    _check_envelope(r, m)
+    if t is MSG_APP:
+        _check_entries(m)
+    elif t is MSG_APP_RESP:
+        _check_member(r, m)
+        _check_ack(r, m)
+    elif t is MSG_HEARTBEAT:
+        _check_position(m)
+    elif t is MSG_HEARTBEAT_RESP:
+        _check_member(r, m)
+        _check_position(m)
+        _check_confirmation(r, m)
+    elif t is MSG_PROP:
+        _check_proposal(m)
+    elif t is MSG_READ_INDEX:
+        if len(m.entries) != 1:
+            raise InvalidMessageError(InvalidReason.BAD_PROPOSAL, f"{t} carries {len(m.entries)} entries, not its one")
+    elif t is MSG_SNAP:
+        _check_snapshot(m)
+    elif t is MSG_VOTE_RESP or t is MSG_PRE_VOTE_RESP or t is MSG_READ_INDEX_RESP:
+        _check_member(r, m)
+
+
+def _check_envelope(r: Raft, m: Message) -> None:
+    """Type, address, sender and term."""
+    t = m.type
+    carries_term = True
+    if t is MSG_PROP or t is MSG_READ_INDEX:
+        carries_term = False
+    elif not (
+        t is MSG_APP
+        or t is MSG_APP_RESP
+        or t is MSG_HEARTBEAT
+        or t is MSG_HEARTBEAT_RESP
+        or t is MSG_VOTE
+        or t is MSG_VOTE_RESP
+        or t is MSG_PRE_VOTE
+        or t is MSG_PRE_VOTE_RESP
+        or t is MSG_SNAP
+        or t is MSG_READ_INDEX_RESP
+        or t is MSG_TIMEOUT_NOW
+        or t is MSG_TRANSFER_LEADER
+    ):
+        if not isinstance(t, MessageType):
+            raise InvalidMessageError(InvalidReason.MALFORMED, f"{t!r} is not a MessageType")
+        raise LocalMessageError(m)
+    if m.to != r.id:
+        raise InvalidMessageError(InvalidReason.WRONG_DESTINATION, f"{t} is for {m.to}, this is {r.id}")
+    if m.from_ <= 0 or (m.from_ == r.id and carries_term and t is not MSG_TRANSFER_LEADER):
+        raise InvalidMessageError(InvalidReason.BAD_SENDER, f"{t} from {m.from_} cannot have come over the network")
+    # One comparison for all: a negative number makes the union negative, one of 2^63 or more makes it too large.
+    numbers = m.from_ | m.term | m.log_term | m.index | m.commit | m.reject_hint | m.vote
+    if numbers < 0 or numbers > MAX_INTEGER:
+        raise InvalidMessageError(InvalidReason.MALFORMED, f"{t} from {m.from_} holds a number outside [0, 2^63)")
+    if carries_term:
+        if m.term == 0:
+            raise InvalidMessageError(InvalidReason.ZERO_TERM, f"{t} from {m.from_} carries no term")
+    elif m.term != 0:
+        raise InvalidMessageError(InvalidReason.UNEXPECTED_TERM, f"{t} from {m.from_} carries term {m.term}, not none")
+
+
+def _check_member(r: Raft, m: Message) -> None:
+    if r.tracker.find(m.from_) is None:
+        raise PeerNotFoundError(m)
+
+
+def _check_entries(m: Message) -> None:
+    """The entries follow the given position without a gap, their terms never fall, and none is newer than its leader."""
+    index: u64 = m.index
+    term: u64 = m.log_term
+    if index > MAX_INTEGER - len(m.entries) - 1:
+        raise InvalidMessageError(InvalidReason.BAD_ENTRIES, f"the entries after {index} would pass 2^63 - 1")
+    for entry in m.entries:
+        index += 1
+        if entry.index != index or entry.term < term or entry.term == 0:
+            raise InvalidMessageError(
+                InvalidReason.BAD_ENTRIES,
+                f"entry ({entry.term}, {entry.index}) cannot follow term {term} at index {index}",
+            )
+        term = entry.term
+        if entry.type is not ENTRY_NORMAL:
+            _check_conf_change(entry, InvalidReason.BAD_ENTRIES)
+    if term > m.term:
+        raise InvalidMessageError(InvalidReason.BAD_ENTRIES, f"term {term} in the log of a leader of term {m.term}")
+
+
+def _check_conf_change(entry: Entry, reason: InvalidReason) -> None:
+    try:
+        conf_change_of(entry)
+    except DecodeError as error:
+        raise InvalidMessageError(reason, f"{entry.type} whose data is none: {error.detail}") from error
+
+
+def _check_proposal(m: Message) -> None:
+    if not m.entries:
+        raise InvalidMessageError(InvalidReason.BAD_PROPOSAL, "a proposal without entries")
+    for entry in m.entries:
+        if entry.term != 0 or entry.index != 0:
+            raise InvalidMessageError(
+                InvalidReason.BAD_PROPOSAL, f"position ({entry.term}, {entry.index}) is the leader's to give"
+            )
+        if entry.type is not ENTRY_NORMAL:
+            _check_conf_change(entry, InvalidReason.BAD_PROPOSAL)
+
+
+def _check_ack(r: Raft, m: Message) -> None:
+    """A follower acknowledges no more than it was sent, and looks back, not forward, from what it refuses."""
+    if m.log_term > m.term:
+        raise InvalidMessageError(InvalidReason.BAD_ACK, f"hints at term {m.log_term} in term {m.term}")
+    if m.reject and m.reject_hint > m.index:
+        raise InvalidMessageError(InvalidReason.BAD_ACK, f"refuses {m.index} with a hint beyond it: {m.reject_hint}")
+    if m.term == r.term and r.role is LEADER and m.index > r.log.last_index():
+        raise InvalidMessageError(
+            InvalidReason.BAD_ACK, f"{m.from_} answers about {m.index}, the log ends at {r.log.last_index()}"
+        )
+
+
+def _check_position(m: Message) -> None:
+    if len(m.context) != 0 and len(m.context) != 8:
+        raise InvalidMessageError(
+            InvalidReason.BAD_CONTEXT, f"{m.type} carries {len(m.context)} bytes of context, not 8 or none"
+        )
+
+
+def _check_confirmation(r: Raft, m: Message) -> None:
+    if len(m.context) == 0 or m.term != r.term or r.role is not LEADER:
+        return
+    position = int.from_bytes(m.context, "little")
+    if position > r.reads.last_position():
+        raise InvalidMessageError(
+            InvalidReason.BAD_CONTEXT, f"confirms read {position}, the latest is {r.reads.last_position()}"
+        )
+
+
+def _check_snapshot(m: Message) -> None:
+    snapshot = m.snapshot
+    if snapshot is None or snapshot.is_empty():
+        raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"{m.type} from {m.from_} without a snapshot")
+    metadata = snapshot.metadata
+    numbers = metadata.index | metadata.term
+    if numbers < 0 or numbers >= MAX_INTEGER:
+        raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"position ({metadata.term}, {metadata.index})")
+    if metadata.term == 0 or metadata.term > m.term:
+        raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"term {metadata.term} from a leader of term {m.term}")
+    try:
+        if metadata.conf_state.is_empty():
+            raise ConfChangeError("nobody takes part")
+        restore(metadata.conf_state, metadata.index, 1, 1)
+    except ConfChangeError as error:
+        raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"its configuration is impossible: {error}") from error
+
+
+def check_storage_answer(r: Raft, m: Message) -> None:
+    """Check what the application's storage threads answered.
+
+    Raises StepError unless `m` is one of the responses that a MsgStorageAppend or MsgStorageApply of this node carries
+    for itself.
+    """
+    t = m.type
+    if m.to != r.id:
+        raise InvalidMessageError(InvalidReason.WRONG_DESTINATION, f"{t} is for {m.to}, this is {r.id}; send it there")
+    if t is MSG_STORAGE_APPEND_RESP:
+        expected = LOCAL_APPEND_THREAD
+    elif t is MSG_STORAGE_APPLY_RESP:
+        expected = LOCAL_APPLY_THREAD
+    elif t is MSG_APP_RESP or t is MSG_VOTE_RESP or t is MSG_PRE_VOTE_RESP:
+        expected = r.id
+    else:
+        raise InvalidMessageError(InvalidReason.MALFORMED, f"{t} is no answer of a storage thread; use step()")
+    if m.from_ != expected:
+        raise InvalidMessageError(InvalidReason.BAD_SENDER, f"{t} from {m.from_} is no answer of a storage thread")
+    if expected == r.id and r.tracker.find(r.id) is None:
+        raise PeerNotFoundError(m)

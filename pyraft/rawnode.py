@@ -1,0 +1,596 @@
+"""RawNode: the object that an application holds and drives.
+
+    while True:
+        node.tick() every so often; node.step(m) for each message that arrives; node.propose(data) for each request
+        if node.has_ready():
+            ready = node.ready()       # persist, send, apply: see pyraft.ready
+            node.advance()
+
+One owner: no method may be called from two threads at a time, nor from within a callback of the Storage or the logger.
+
+Source: etcd rawnode.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, final
+
+from pyraft import async_writes, door
+from pyraft.bootstrap import Peer, bootstrap, check_bootstrap
+from pyraft.config import Config
+from pyraft.core import acks, durability, election, membership, proposals, roles, step
+from pyraft.core.raft import Raft
+from pyraft.core.start import new_raft
+from pyraft.core_state import CoreState, export_state, import_state
+from pyraft.errors import (
+    ConfChangeError,
+    DropReason,
+    ForwardedProposalDroppedError,
+    MisuseError,
+    NodeFailedError,
+    ProposalDroppedError,
+    ReadDroppedError,
+    StepError,
+)
+from pyraft.handout import Handout
+from pyraft.ready import Ready, SoftState
+from pyraft.status import BasicStatus, Status, basic_status_of, status_of
+from pyraft.types import (
+    LEADER,
+    MAX_INTEGER,
+    NO_LIMIT,
+    NONE_ID,
+    CampaignRefusal,
+    SnapshotStatus,
+    TransferRefusal,
+    encoded_size,
+    payload_size,
+    u64,
+)
+from raftpb.codec import encode_conf_change, encode_conf_change_v2
+from raftpb.confchange import AnyConfChange, ConfChange, ConfChangeV2
+from raftpb.enums import (
+    ENTRY_CONF_CHANGE,
+    ENTRY_CONF_CHANGE_V2,
+    ENTRY_NORMAL,
+    MSG_PROP,
+    MSG_READ_INDEX,
+    MSG_STORAGE_APPEND_RESP,
+    MSG_STORAGE_APPLY_RESP,
+)
+from raftpb.message import NO_ENTRIES, NO_MESSAGES, ConfState, Entry, HardState, Message
+
+MAX_CONTEXT_BYTES: Final = 256
+"""The longest context of a read; it travels with every message about it."""
+
+
+@final
+class RawNode:
+    """A node of a Raft group, without I/O, clock or threads.
+
+    Building one continues from what the Storage holds; `bootstrap` follows on the founding members of a new cluster.
+    Raises StorageError if the Storage contradicts itself, ConfigError if `Config.applied` does not fit it.
+
+    Any exception of the Storage, and InvariantError, stop the node for good: the call that met it raises it, every
+    later one NodeFailedError, and nothing more is sent.
+    """
+
+    def __init__(self, config: Config, state: CoreState | None = None) -> None:
+        self._raft: Raft = new_raft(config) if state is None else Raft(config)
+        self._handout: Handout = Handout()
+        self._allow_unstable: bool = not config.async_storage_writes
+        self._max_entry_size: u64 = config.max_entry_size if config.max_entry_size != 0 else NO_LIMIT
+        self._busy = False
+        self._failure: BaseException | None = None
+        if state is None:
+            self._note_told()
+        else:
+            import_state(self._raft, self._handout, state)
+
+    # -- the Ready loop
+
+    def has_ready(self) -> bool:
+        """True if `ready` has anything to hand out."""
+        self._check_callable()
+        r = self._raft
+        handout = self._handout
+        unstable = r.log.unstable
+        return (
+            len(r.msgs) != 0
+            or len(r.msgs_after_append) != 0
+            or unstable.has_next_entries()
+            or r.log.committed != handout.told_commit
+            or r.term != handout.told_term
+            or r.vote != handout.told_vote
+            or r.leader != handout.told_leader
+            or r.role is not handout.told_role
+            or r.log.has_next_committed(self._allow_unstable)
+            or unstable.next_snapshot() is not None
+            or len(r.read_states) != 0
+        )
+
+    def ready(self) -> Ready:
+        """Hand out everything that waits; see `pyraft.ready` for what to do with it, and in which order.
+
+        Raises MisuseError if the previous Ready was not followed by `advance` (unless writes are asynchronous).
+        """
+        self._check_callable()
+        if self._handout.awaits_advance:
+            raise MisuseError("advance() the previous Ready first")
+        self._busy = True
+        try:
+            made = self._make_ready()
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
+        return made
+
+    def _make_ready(self) -> Ready:
+        r = self._raft
+        log = r.log
+        handout = self._handout
+        soft_state: SoftState | None = None
+        if r.leader != handout.told_leader or r.role is not handout.told_role:
+            soft_state = SoftState(r.leader, r.role)
+        entries = log.unstable.next_entries()
+        snapshot = log.unstable.next_snapshot()
+        promised_anew = r.term != handout.told_term or r.vote != handout.told_vote
+        hard_state: HardState | None = None
+        if promised_anew or log.committed != handout.told_commit:
+            hard_state = HardState(r.term, r.vote, log.committed)
+        committed = log.next_committed(self._allow_unstable)
+
+        messages = r.msgs
+        after_append = r.msgs_after_append
+        if r.async_storage_writes:
+            request = async_writes.append_request(r, entries, hard_state, snapshot, after_append)
+            if request is not None:
+                messages.append(request)
+            if committed:
+                messages.append(async_writes.apply_request(r, committed))
+        elif after_append:
+            messages = self._take_own(messages, after_append)
+        made = Ready(
+            soft_state,
+            hard_state,
+            entries,
+            snapshot,
+            committed,
+            messages if messages else NO_MESSAGES,
+            promised_anew or len(entries) != 0,
+        )
+        if r.read_states:
+            made.read_states = tuple(r.read_states)
+            r.read_states = []
+        if r.aborted_reads:
+            made.aborted_reads = tuple(r.aborted_reads)
+            r.aborted_reads = []
+        if r.refused_conf_changes:
+            made.refused_conf_changes = tuple(r.refused_conf_changes)
+            r.refused_conf_changes = []
+        self._accept(made)
+        return made
+
+    def _take_own(self, messages: list[Message], after_append: list[Message]) -> list[Message]:
+        """Keep the messages to this node itself for `advance`; return the others behind `messages`."""
+        own: list[Message] = NO_MESSAGES
+        for m in after_append:
+            if m.to != self._raft.id:
+                messages.append(m)
+            elif own:
+                own.append(m)
+            else:
+                own = [m]
+        self._handout.self_messages = own
+        return messages
+
+    def _accept(self, made: Ready) -> None:
+        """Remember what was handed out, and what `advance` will mean."""
+        r = self._raft
+        log = r.log
+        handout = self._handout
+        self._note_told()
+        if not r.async_storage_writes:
+            handout.awaits_advance = True
+            handout.append_term = r.term
+            if log.unstable.has_entries():
+                handout.appended_index = log.last_index()
+                handout.appended_term = log.last_term()
+            if made.snapshot is not None:
+                handout.snapshot_index = made.snapshot.metadata.index
+        if r.msgs:
+            r.msgs = []
+        if r.msgs_after_append:
+            r.msgs_after_append = []
+        log.unstable.accept_in_progress()
+        committed = made.committed_entries
+        if committed:
+            last: u64 = committed[len(committed) - 1].index
+            size = encoded_size(committed)
+            log.accept_applying(last, size, self._allow_unstable)
+            if not r.async_storage_writes:
+                handout.applied_index = last
+                handout.applied_encoded_bytes = size
+                handout.applied_payload_bytes = payload_size(committed)
+
+    def _note_told(self) -> None:
+        r = self._raft
+        handout = self._handout
+        handout.told_term = r.term
+        handout.told_vote = r.vote
+        handout.told_commit = r.log.committed
+        handout.told_leader = r.leader
+        handout.told_role = r.role
+
+    def advance(self) -> None:
+        """Everything in the last Ready has been done: persisted, sent, applied.
+
+        Raises MisuseError if no Ready is waiting for it, or writes are asynchronous.
+        """
+        self._check_callable()
+        if self._raft.async_storage_writes:
+            raise MisuseError(
+                "advance() has no meaning with async_storage_writes; step_storage() the responses instead"
+            )
+        if not self._handout.awaits_advance:
+            raise MisuseError("advance() without a Ready; call ready() first")
+        self._busy = True
+        try:
+            self._settle()
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
+
+    def _settle(self) -> None:
+        r = self._raft
+        handout = self._handout
+        for m in handout.self_messages:
+            step.step(r, m)
+        if handout.appended_index != 0:
+            durability.handle_appended(r, handout.append_term, handout.appended_term, handout.appended_index)
+        if handout.snapshot_index != 0:
+            durability.handle_snapshot_appended(r, handout.snapshot_index)
+        if handout.applied_index != 0:
+            durability.handle_applied(
+                r, handout.applied_index, handout.applied_encoded_bytes, handout.applied_payload_bytes
+            )
+        handout.clear()
+
+    # -- time and messages
+
+    def tick(self, count: int = 1) -> None:
+        """`count` ticks of the application's clock have passed; more than `election_tick` at once count as that many,
+        so that a long pause does not bring several elections.
+
+        Raises ValueError if `count` is negative, TypeError if it is no integer.
+        """
+        if not isinstance(count, int) or isinstance(count, bool):
+            raise TypeError(f"count is {count!r}; a number of ticks is due")
+        if count < 0:
+            raise ValueError(f"count is {count}; time does not run backwards")
+        self._check_callable()
+        r = self._raft
+        left: u64 = count if count < r.election_timeout else r.election_timeout
+        self._busy = True
+        try:
+            while left > 0:
+                step.tick(r)
+                left -= 1
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
+
+    def step(self, m: Message) -> None:
+        """Take a message from the network.
+
+        Raises StepError, and nothing has changed, if it is none that a node of this group could have sent, or if it
+        passes on a proposal that was dropped here. Treat `m` as a value from then on.
+        """
+        self._check_callable()
+        if not isinstance(m, Message):
+            raise TypeError(f"step() takes a Message, not {m!r}")
+        r = self._raft
+        try:
+            door.check_message(r, m)
+        except StepError:
+            r.anomalies.refused_messages += 1
+            raise
+        dropped: DropReason | None = None
+        self._busy = True
+        try:
+            t = m.type
+            if t is MSG_PROP:
+                dropped = roles.propose(r, m.from_, m.entries)
+            elif t is MSG_READ_INDEX:
+                if roles.read_index(r, m.from_, m.entries[0].data) is not None:
+                    r.anomalies.dropped_reads += 1
+            else:
+                step.step(r, m)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
+        if dropped is not None:
+            raise ForwardedProposalDroppedError(dropped)
+
+    def step_storage(self, m: Message) -> None:
+        """Take what a storage thread answered: a response, addressed to this node, of a MsgStorageAppend or
+        MsgStorageApply that it has carried out. Never give it anything that came over the network: it would let a peer
+        vouch for this node's disk.
+
+        Raises StepError, and nothing has changed, if it is no such response.
+        """
+        self._check_callable()
+        if not isinstance(m, Message):
+            raise TypeError(f"step_storage() takes a Message, not {m!r}")
+        r = self._raft
+        if not r.async_storage_writes:
+            raise MisuseError("step_storage() needs Config.async_storage_writes; call advance() instead")
+        door.check_storage_answer(r, m)
+        self._busy = True
+        try:
+            if m.type is MSG_STORAGE_APPEND_RESP:
+                self._take_append_answer(m)
+            elif m.type is MSG_STORAGE_APPLY_RESP:
+                self._take_apply_answer(m)
+            else:
+                step.step(r, m)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
+
+    def _take_append_answer(self, m: Message) -> None:
+        r = self._raft
+        unstable = r.log.unstable
+        if m.term > r.term:
+            r.anomalies.ignored_storage_answers += 1
+        elif 0 < m.index < unstable.offset_in_progress:
+            durability.handle_appended(r, m.term, m.log_term, m.index)
+        if m.snapshot is not None:
+            if m.snapshot.metadata.index <= r.log.committed:
+                durability.handle_snapshot_appended(r, m.snapshot.metadata.index)
+            else:
+                r.anomalies.ignored_storage_answers += 1
+
+    def _take_apply_answer(self, m: Message) -> None:
+        r = self._raft
+        if not m.entries:
+            return
+        last: u64 = m.entries[len(m.entries) - 1].index
+        if last > r.log.applying:
+            r.anomalies.ignored_storage_answers += 1
+            return
+        durability.handle_applied(r, last, encoded_size(m.entries), payload_size(m.entries))
+
+    # -- requests of the application
+
+    def propose(self, data: bytes | bytearray | memoryview) -> None:
+        """Ask for `data` to be appended to the log. Success says that it is on its way, not that it will be committed.
+
+        Raises ProposalDroppedError if it is certain never to enter the log, TypeError if `data` is not bytes-like.
+        """
+        if not isinstance(data, bytes):
+            if not isinstance(data, (bytearray, memoryview)):
+                raise TypeError(f"data is {type(data).__name__}; a bytes-like object is due")
+            data = bytes(data)
+        self._check_callable()
+        if len(data) > self._max_entry_size:
+            raise ProposalDroppedError(DropReason.TOO_LARGE)
+        self._propose(Entry(ENTRY_NORMAL, 0, 0, data))
+
+    def propose_conf_change(self, change: AnyConfChange | None) -> None:
+        """Ask for a membership change; None, or a V2 change without steps, leaves a joint configuration.
+
+        A leader that cannot take it now appends an empty entry in its place and says so in
+        `Ready.refused_conf_changes`. Raises ProposalDroppedError as `propose`, ConfChangeError if a node id is not in
+        [0, 2^63), TypeError if `change` is no membership change.
+        """
+        if change is None:
+            entry = Entry(ENTRY_CONF_CHANGE_V2)
+        elif isinstance(change, ConfChange):
+            _check_change(change.as_v2())
+            entry = Entry(ENTRY_CONF_CHANGE, 0, 0, encode_conf_change(change))
+        else:
+            _check_change(change)
+            entry = Entry(ENTRY_CONF_CHANGE_V2, 0, 0, encode_conf_change_v2(change))
+        self._check_callable()
+        self._propose(entry)
+
+    def _propose(self, entry: Entry) -> None:
+        r = self._raft
+        self._busy = True
+        try:
+            dropped = roles.propose(r, r.id, [entry])
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
+        if dropped is not None:
+            raise ProposalDroppedError(dropped)
+
+    def apply_conf_change(self, change: AnyConfChange | None) -> ConfState:
+        """Act on a membership change that was committed, when the application applies its entry; return the
+        configuration that follows, to be kept in snapshots. An application that rejects a change does not call this.
+
+        Raises ConfChangeError, and nothing has changed, if the change is impossible; TypeError if it is none.
+        """
+        asked = ConfChangeV2() if change is None else _check_change(change)
+        self._check_callable()
+        r = self._raft
+        config, progress = membership.next_config(r, asked)
+        self._busy = True
+        try:
+            membership.switch_to(r, config, progress)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
+        return config.conf_state()
+
+    def read_index(self, context: bytes) -> None:
+        """Ask which index must be applied before a linearizable read may be served; the answer comes in
+        `Ready.read_states` under `context`, which should be unlike that of any other waiting read.
+
+        On a follower the question goes to the leader; an answer may be lost on the way, so the caller needs a time-out.
+        Raises ReadDroppedError if it cannot leave this node, TypeError if `context` is not bytes, ValueError if it is
+        empty or longer than 256 bytes.
+        """
+        if not isinstance(context, bytes):
+            raise TypeError(f"context is {type(context).__name__}; bytes are due")
+        if not 0 < len(context) <= MAX_CONTEXT_BYTES:
+            raise ValueError(f"context has {len(context)} bytes; between 1 and {MAX_CONTEXT_BYTES} are due")
+        self._check_callable()
+        r = self._raft
+        self._busy = True
+        try:
+            dropped = roles.read_index(r, r.id, context)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
+        if dropped is not None:
+            raise ReadDroppedError(dropped)
+
+    def campaign(self) -> CampaignRefusal | None:
+        """Stand for election now; why not, or None if it does."""
+        self._check_callable()
+        self._busy = True
+        try:
+            refusal = election.hup(self._raft, False)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
+        return refusal
+
+    def transfer_leader(self, target: int) -> TransferRefusal | None:
+        """Hand leadership to voter `target`, or ask the leader to; why nothing was started, or None if it was or the
+        request was passed on. Ends when another leader is known, at the latest after an election timeout."""
+        self._check_callable()
+        if not 0 < target <= MAX_INTEGER:
+            return TransferRefusal.UNKNOWN
+        self._busy = True
+        try:
+            refusal = roles.transfer_leader(self._raft, target)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
+        return refusal
+
+    def forget_leader(self) -> None:
+        """On a follower: act as if no leader were known, for instance because the application knows it to be dead, so
+        that an election need not wait. Nothing on others.
+
+        Raises MisuseError with lease-based reads, which rely on votes being refused while a leader may serve.
+        """
+        self._check_callable()
+        r = self._raft
+        if r.lease_based:
+            raise MisuseError("forget_leader() would break the leases that ReadOnlyLeaseBased relies on")
+        roles.forget_leader(r)
+
+    # -- news from the transport
+
+    def report_unreachable(self, id: int) -> None:
+        """The last message to `id` could not be delivered. Matters on a leader; otherwise ignored."""
+        _check_id(id)
+        self._check_callable()
+        r = self._raft
+        progress = r.tracker.find(id) if 0 < id <= MAX_INTEGER else None
+        if r.role is LEADER and progress is not None:
+            acks.handle_unreachable(progress)
+        else:
+            r.logger.debug("%x: nothing to note about %d being unreachable", r.id, id)
+
+    def report_snapshot(self, id: int, status: SnapshotStatus) -> None:
+        """What became of the snapshot sent to `id`. To be called for every MsgSnap, or the follower waits for ever.
+        Matters on a leader; otherwise ignored."""
+        _check_id(id)
+        if not isinstance(status, SnapshotStatus):
+            raise TypeError(f"status is {status!r}; a SnapshotStatus is due")
+        self._check_callable()
+        r = self._raft
+        progress = r.tracker.find(id) if 0 < id <= MAX_INTEGER else None
+        if r.role is LEADER and progress is not None:
+            acks.handle_snapshot_status(r, progress, status is SnapshotStatus.SnapshotFailure)
+        else:
+            r.logger.debug("%x: nothing to note about a snapshot to %d", r.id, id)
+
+    # -- beginnings and insight
+
+    def bootstrap(self, peers: Sequence[Peer]) -> None:
+        """Found a cluster of `peers`, on each of them alike and before anything else.
+
+        Raises MisuseError if there are none, one is invalid or listed twice, or the Storage is not empty.
+        """
+        self._check_callable()
+        check_bootstrap(self._raft, peers)
+        self._busy = True
+        try:
+            bootstrap(self._raft, peers)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
+
+    def status(self) -> Status:
+        """Everything worth knowing, as a copy. Never raises, also on a node that has failed."""
+        return status_of(self._raft)
+
+    def basic_status(self) -> BasicStatus:
+        """The cheap part of `status`. Never raises."""
+        return basic_status_of(self._raft)
+
+    def export_state(self) -> CoreState:
+        """All that this node remembers, as a copy."""
+        self._check_callable()
+        return export_state(self._raft, self._handout)
+
+    @classmethod
+    def from_state(cls, config: Config, state: CoreState) -> RawNode:
+        """A node that goes on where `state` was exported. `config` and its Storage must be those of that moment.
+
+        Raises MisuseError if `config` is another node's.
+        """
+        if config.id != state.id:
+            raise MisuseError(f"the state is node {state.id}'s, the Config node {config.id}'s")
+        return cls(config, state)
+
+    # -- one caller at a time, and none after a failure
+
+    def _check_callable(self) -> None:
+        if self._failure is not None:
+            raise NodeFailedError(self._failure)
+        if self._busy:
+            raise MisuseError("another call is under way: one thread, and no calls from within a callback")
+
+    def _fail(self, error: BaseException) -> None:
+        """Stop for good: promise nothing that may not be so."""
+        self._busy = False
+        self._failure = error
+        r = self._raft
+        r.msgs = []
+        r.msgs_after_append = []
+        r.read_states = []
+        r.logger.error("%x: stopped for good: %s", r.id, error)
+
+
+def _check_change(change: AnyConfChange) -> ConfChangeV2:
+    if not isinstance(change, (ConfChange, ConfChangeV2)):
+        raise TypeError(f"{change!r} is no membership change; a ConfChange or ConfChangeV2 is due")
+    asked = change.as_v2()
+    for one in asked.changes:
+        if not 0 <= one.node_id <= MAX_INTEGER:
+            raise ConfChangeError(f"node id {one.node_id} is not in [0, 2^63)")
+    return asked
+
+
+def _check_id(id: int) -> None:
+    if not isinstance(id, int) or isinstance(id, bool):
+        raise TypeError(f"id is {id!r}; the id of a node is due")

@@ -1,0 +1,36 @@
+"""Test kit: run Raft nodes under a script, or scripts against recorded outputs.
+
+A script drives whole clusters command by command, with no clock, network or disk, and shows all that nodes do. From a
+test of your own:
+
+    env = InteractionEnv()
+    env.handle("add-nodes 3 voters=(1,2,3) index=2")
+    env.handle("campaign 1")
+    env.handle("stabilize")
+    assert env.nodes[0].raw.basic_status().soft_state.leader == 1
+    assert run_trace("traces/my_scenario.txt").matches()
+
+From the command line: `python -m rafttest replay traces/`.
+
+Read in this order: `datadriven` and `commands` (the format), `environment` (what answers commands), `interaction` and
+the `*_commands` (clusters), `configurations` and `quorums` (arithmetic), `replay` and `comparison`.
+"""
+
+from rafttest.commands import Command, CommandError
+from rafttest.configurations import ConfigurationEnv
+from rafttest.datadriven import MalformedTraceError
+from rafttest.interaction import InteractionEnv
+from rafttest.quorums import QuorumEnv
+from rafttest.replay import Outcome, TraceResult, run_trace
+
+__all__ = [
+    "Command",
+    "CommandError",
+    "ConfigurationEnv",
+    "InteractionEnv",
+    "MalformedTraceError",
+    "Outcome",
+    "QuorumEnv",
+    "TraceResult",
+    "run_trace",
+]

@@ -1,0 +1,45 @@
+"""Traces against the reference itself: runs them through a small Go program that drives go.etcd.io/raft/v3.
+
+The program lies beside this file, in the folder `reference`; it needs Go, and the first time a network to fetch the
+modules its go.sum names. Go is a tool of this project's developers: where it is missing, and where this package was
+installed without the program, a comparison is skipped and says so.
+
+Law: nothing of the trace format or of the rules of comparison is here; the program knows them by itself, so that the
+two sides check each other.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+SOURCES: Final = Path(__file__).parent / "reference"
+
+
+def compare(paths: Sequence[str], *, rewrite: bool = False) -> int:
+    """Run trace files, or all in a folder, through the reference and print each output that differs from the recorded.
+
+    With `rewrite` the reference's outputs are recorded in the files instead, and a trace that makes the reference panic
+    ends before the command that does.
+
+    Returns 0 if nothing differs or nothing could be asked, 1 if something differs or the reference panics, 2 if a file
+    or the program itself is at fault.
+    """
+    go = shutil.which("go")
+    if go is None:
+        print("skipped: comparing with the reference needs Go, and there is no `go` on the path")
+        return 0
+    if not (SOURCES / "go.mod").is_file():
+        print("skipped: comparing with the reference needs its Go program, which only a source checkout has")
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        program = str(Path(folder) / "reference.exe")  # the suffix matters on Windows and harms nowhere
+        if subprocess.run([go, "build", "-C", str(SOURCES), "-o", program, "."], check=False).returncode != 0:
+            print("the Go program that runs the reference does not build")
+            return 2
+        options = ["-rewrite"] if rewrite else []
+        return subprocess.run([program, *options, "--", *paths], check=False).returncode
