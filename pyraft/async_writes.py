@@ -55,8 +55,8 @@ def append_response(r: Raft, snapshot: Snapshot | None) -> Message | None:
     """What the append thread answers: that the log is durable up to its present end, and `snapshot` with it.
 
     The answer names the last entry of the whole log and the term at which it was handed out, and counts only while that
-    term lasts. Suppose it named the end of its own write, and counted in any term. Entry 5 of term 1 is being written; a
-    leader of term 2 replaces it; a leader of term 3 brings entry 5 of term 1 back. Now the answer to the first write
+    term lasts. Suppose it named the end of its own write, and counted in any term. Entry 5 of term 1 is being written;
+    a leader of term 2 replaces it; a leader of term 3 brings entry 5 of term 1 back. Now the answer to the first write
     arrives, and the third write is taken for durable while the disk holds the second. Within one term nothing that was
     replaced can come back, so there a matching answer is about the entry that is here. For the same reason every write
     asks for such an answer while anything is in memory, even one without entries: when an answer was void because the

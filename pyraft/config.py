@@ -57,10 +57,10 @@ class RandomSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """What a node is told once. Sizes are bytes, times are ticks; 0 as a limit means none unless the text says otherwise."""
+    """What a node is told once. Sizes are bytes, times are ticks; a limit of 0 means none unless the text says so."""
 
     id: int
-    """This node, in [1, 2^63). An id stands for one log for ever: never give it to another replica or an emptied one."""
+    """This node, in [1, 2^63). An id stands for one log for ever: never reuse it, nor for an emptied disk."""
 
     storage: Storage
     """Where the application keeps the log; read at the start and below what is in memory, never written."""
@@ -102,8 +102,8 @@ class Config:
     """Reads that may wait here for an answer at a time. (etcd: no limit.)"""
 
     check_quorum: bool = True
-    """A leader that has not heard from a quorum for an election timeout steps down, and votes are refused while a leader
-    is alive. (etcd: off.)"""
+    """A leader that has heard from no quorum for an election timeout steps down; votes are refused while a leader is
+    alive. (etcd: off.)"""
 
     pre_vote: bool = True
     """Ask whether an election could be won before raising the term; a node that was cut off does not disturb the others
@@ -116,7 +116,7 @@ class Config:
     """A follower drops proposals instead of sending them to the leader."""
 
     disable_conf_change_validation: bool = False
-    """Propose membership changes unchecked. An impossible one then fails when it is applied: for recovery tools only."""
+    """Propose membership changes unchecked. An impossible one then fails when applied: for recovery tools only."""
 
     step_down_on_removal: bool = True
     """A leader that applies its own removal or demotion becomes a follower. (etcd: off.)"""
@@ -126,8 +126,8 @@ class Config:
     a node ask twice in one term with two different logs. (etcd: sent at once.)"""
 
     lease_survives_restart: bool = True
-    """Lease-based reads: for one election timeout after a start, no vote is given and none is asked for, since the lease
-    that this node granted before may still be running. (etcd: not so.)"""
+    """Lease-based reads: for one election timeout after a start, no vote is given and none is asked for, since a
+    lease that this node granted before may still be running. (etcd: not so.)"""
 
     lease_ends_with_transfer: bool = True
     """Lease-based reads: once MsgTimeoutNow has left in a term, reads of that term ask a quorum, since the new leader's
@@ -171,7 +171,7 @@ class Config:
         if 0 < self.max_inflight_bytes < self.max_size_per_msg:
             raise ConfigError(
                 "max_inflight_bytes",
-                f"{self.max_inflight_bytes} is below max_size_per_msg {self.max_size_per_msg}: no full message would fit; "
+                f"{self.max_inflight_bytes} is below max_size_per_msg {self.max_size_per_msg}: no full message fits; "
                 "raise it, or give 0 for no limit",
             )
         if self.max_size_per_msg == 0 and self.max_committed_size_per_ready == 0:

@@ -215,8 +215,8 @@ def _import_tracker(r: Raft, state: CoreState) -> None:
     for one in state.progress:
         progress[one.id] = one.clone()
     membership.switch_to(r, state.config, progress)
-    for id, granted in state.votes:
-        r.tracker.record_vote(id, granted)
+    for voter, granted in state.votes:
+        r.tracker.record_vote(voter, granted)
 
 
 def _import_reads(r: Raft, state: CoreState) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 from pyraft.ready import ReadState, Ready, SoftState
+from raftpb.codec import decode_conf_change, decode_conf_change_v2
 from raftpb.confchange import AnyConfChange, ConfChangeV2, format_changes
-from raftpb.decode import decode_conf_change, decode_conf_change_v2
 from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL, EntryType
 from raftpb.errors import DecodeError
 from raftpb.message import (

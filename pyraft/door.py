@@ -117,7 +117,7 @@ def _check_member(r: Raft, m: Message) -> None:
 
 
 def _check_entries(m: Message) -> None:
-    """The entries follow the given position without a gap, their terms never fall, and none is newer than its leader."""
+    """The entries follow the given position without a gap, their terms never fall, none is newer than its leader."""
     index: u64 = m.index
     term: u64 = m.log_term
     if index > MAX_INTEGER - len(m.entries) - 1:

@@ -111,7 +111,8 @@ class ProposalDroppedError(RaftError):
 
 class ForwardedProposalDroppedError(ProposalDroppedError, StepError):
     """A proposal that another node forwarded here was dropped. Who acts: the transport counts it; the proposer learns
-    nothing, since the protocol has no answer for it, and needs a time-out."""
+    nothing, since the protocol has no answer for it, and needs a time-out.
+    """
 
 
 class ReadDropReason(Enum):
@@ -136,7 +137,8 @@ class ReadDroppedError(RaftError):
 
 class ConfChangeError(RaftError, ValueError):
     """A membership change that is impossible in this configuration; nothing has changed. Who acts: the application,
-    which decides before it applies an entry whether it accepts the change."""
+    which decides before it applies an entry whether it accepts the change.
+    """
 
 
 class MisuseError(RaftError):
@@ -177,7 +179,8 @@ class SnapshotUnavailableError(StorageError):
 
 class NodeFailedError(RaftError):
     """The node stopped for good at `cause`: an InvariantError or an exception of the Storage. Nothing more is sent.
-    Who acts: the operator; build a new node from what is on disk once the cause is mended."""
+    Who acts: the operator; build a new node from what is on disk once the cause is mended.
+    """
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__(f"this node stopped at an earlier {type(cause).__name__}: {cause}")
@@ -189,4 +192,5 @@ class NodeFailedError(RaftError):
 
 class InvariantError(RaftError):
     """A law of Raft does not hold: a bug, or a disk that lost or changed what it had promised. The node is dead from
-    here on; every later call raises NodeFailedError. Who acts: the operator, and please tell us."""
+    here on; every later call raises NodeFailedError. Who acts: the operator, and please tell us.
+    """

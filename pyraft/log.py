@@ -88,7 +88,8 @@ class RaftLog:
 
     def slice(self, lo: u64, hi: u64, max_size: u64) -> list[Entry] | None:
         """Entries of index [lo, hi), cut before the first that would exceed `max_size` encoded bytes, but at least one;
-        None if `lo` was compacted. The list is the caller's."""
+        None if `lo` was compacted. The list is the caller's.
+        """
         unstable = self.unstable
         if lo >= unstable.base:
             return limited_slice(unstable.entries, lo - unstable.base, hi - unstable.base, max_size)
@@ -144,12 +145,10 @@ class RaftLog:
             if entries:
                 self.append(entries)
             return True
-        position: u64 = 0
-        for entry in entries:
+        for position, entry in enumerate(entries):
             if not self.matches(entry.term, entry.index):
                 self.append(entries[position:])
                 break
-            position += 1
         return True
 
     def append(self, entries: list[Entry]) -> None:

@@ -19,7 +19,7 @@ from typing import Final, final
 from pyraft import async_writes, door
 from pyraft.bootstrap import Peer, bootstrap, check_bootstrap
 from pyraft.config import Config
-from pyraft.core import acks, durability, election, membership, proposals, roles, step
+from pyraft.core import acks, durability, election, membership, roles, step
 from pyraft.core.raft import Raft
 from pyraft.core.start import new_raft
 from pyraft.core_state import CoreState, export_state, import_state
@@ -40,7 +40,6 @@ from pyraft.types import (
     LEADER,
     MAX_INTEGER,
     NO_LIMIT,
-    NONE_ID,
     CampaignRefusal,
     SnapshotStatus,
     TransferRefusal,
@@ -59,7 +58,7 @@ from raftpb.enums import (
     MSG_STORAGE_APPEND_RESP,
     MSG_STORAGE_APPLY_RESP,
 )
-from raftpb.message import NO_ENTRIES, NO_MESSAGES, ConfState, Entry, HardState, Message
+from raftpb.message import NO_MESSAGES, ConfState, Entry, HardState, Message
 
 MAX_CONTEXT_BYTES: Final = 256
 """The longest context of a read; it travels with every message about it."""
@@ -470,7 +469,8 @@ class RawNode:
 
     def transfer_leader(self, target: int) -> TransferRefusal | None:
         """Hand leadership to voter `target`, or ask the leader to; why nothing was started, or None if it was or the
-        request was passed on. Ends when another leader is known, at the latest after an election timeout."""
+        request was passed on. Ends when another leader is known, at the latest after an election timeout.
+        """
         self._check_callable()
         if not 0 < target <= MAX_INTEGER:
             return TransferRefusal.UNKNOWN
@@ -510,7 +510,8 @@ class RawNode:
 
     def report_snapshot(self, id: int, status: SnapshotStatus) -> None:
         """What became of the snapshot sent to `id`. To be called for every MsgSnap, or the follower waits for ever.
-        Matters on a leader; otherwise ignored."""
+        Matters on a leader; otherwise ignored.
+        """
         _check_id(id)
         if not isinstance(status, SnapshotStatus):
             raise TypeError(f"status is {status!r}; a SnapshotStatus is due")

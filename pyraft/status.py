@@ -94,8 +94,8 @@ class Status(BasicStatus):
                 "raftState": str(self.soft_state.role),
                 "applied": self.applied,
                 "progress": {
-                    f"{id:x}": {"match": one.match, "next": one.next, "state": str(one.state)}
-                    for id, one in self.progress.items()
+                    f"{member:x}": {"match": one.match, "next": one.next, "state": str(one.state)}
+                    for member, one in self.progress.items()
                 },
                 "leadtransferee": f"{self.lead_transferee:x}",
             },

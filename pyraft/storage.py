@@ -37,7 +37,7 @@ class Storage(Protocol):
         ...
 
     def first_index(self) -> int:
-        """Index of the first entry that `entries` can give: one above the snapshot's, or above where it was compacted."""
+        """Index of the first entry that `entries` can give: one above the snapshot, or above what was compacted."""
         ...
 
     def last_index(self) -> int:

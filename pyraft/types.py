@@ -115,7 +115,8 @@ def payload_size(entries: list[Entry]) -> u64:
 
 def limited_slice(entries: list[Entry], start: u64, stop: u64, max_size: u64) -> list[Entry]:
     """A copy of entries[start:stop], cut before the first entry that would exceed `max_size` encoded bytes, but at
-    least one if the range holds any (etcd util.go limitSize). The work is bounded by what is returned."""
+    least one if the range holds any (etcd util.go limitSize). The work is bounded by what is returned.
+    """
     if max_size >= NO_LIMIT:
         return entries[start:stop]
     size: u64 = 0

@@ -132,7 +132,8 @@ class Unstable:
 
     def truncate_and_append(self, entries: list[Entry]) -> None:
         """Write `entries` in place of whatever was at or above the first one's index, which is at most one above the
-        last. What is replaced has to be written again, even where it is being written now."""
+        last. What is replaced has to be written again, even where it is being written now.
+        """
         first: u64 = entries[0].index
         if first == self.last_index() + 1:
             self.entries.extend(entries)

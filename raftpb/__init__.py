@@ -1,5 +1,26 @@
-"""The words on the wire: Raft's messages as native values, their protobuf encoding, and the schema of record."""
+"""The words on the wire: Raft's messages as native values, their protobuf encoding, and the schema of record.
 
+Importing this package does not import protobuf; `raftpb.pb` does, for those whose schemas embed raftpb messages.
+"""
+
+from raftpb.codec import (
+    decode_conf_change,
+    decode_conf_change_v2,
+    decode_conf_state,
+    decode_entry,
+    decode_hard_state,
+    decode_message,
+    decode_snapshot,
+    decode_snapshot_metadata,
+    encode_conf_change,
+    encode_conf_change_v2,
+    encode_conf_state,
+    encode_entry,
+    encode_hard_state,
+    encode_message,
+    encode_snapshot,
+    encode_snapshot_metadata,
+)
 from raftpb.confchange import (
     AnyConfChange,
     ConfChange,
@@ -46,6 +67,22 @@ __all__ = [
     "Snapshot",
     "SnapshotMetadata",
     "StepError",
+    "decode_conf_change",
+    "decode_conf_change_v2",
+    "decode_conf_state",
+    "decode_entry",
+    "decode_hard_state",
+    "decode_message",
+    "decode_snapshot",
+    "decode_snapshot_metadata",
+    "encode_conf_change",
+    "encode_conf_change_v2",
+    "encode_conf_state",
+    "encode_entry",
+    "encode_hard_state",
+    "encode_message",
+    "encode_snapshot",
+    "encode_snapshot_metadata",
     "format_changes",
     "parse_changes",
 ]

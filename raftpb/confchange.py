@@ -78,17 +78,14 @@ class ConfChangeV2:
 
     def enters_joint(self) -> bool:
         """True if applying this change passes through a joint configuration (etcd ConfChangeV2.EnterJoint): an
-        explicit request for one, or more than one step."""
+        explicit request for one, or more than one step.
+        """
         return self.transition is not TRANSITION_AUTO or len(self.changes) > 1
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ConfChangeV2):
             return NotImplemented
-        return (
-            self.changes == other.changes
-            and self.transition is other.transition
-            and self.context == other.context
-        )
+        return self.changes == other.changes and self.transition is other.transition and self.context == other.context
 
     def __repr__(self) -> str:
         return f"ConfChangeV2({format_changes(self.changes)!r}, {self.transition}, context={self.context!r})"
@@ -107,9 +104,7 @@ class ConfChange:
     __slots__ = ("context", "id", "node_id", "type")
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(
-        self, type: ConfChangeType = ADD_NODE, node_id: u64 = 0, context: bytes = b"", id: u64 = 0
-    ) -> None:
+    def __init__(self, type: ConfChangeType = ADD_NODE, node_id: u64 = 0, context: bytes = b"", id: u64 = 0) -> None:
         self.type = type
         self.node_id = node_id
         self.context = context
@@ -144,7 +139,7 @@ _LETTER_OF: Final[dict[ConfChangeType, str]] = {
     REMOVE_NODE: "r",
     UPDATE_NODE: "u",
 }
-_TYPE_OF: Final[dict[str, ConfChangeType]] = {letter: type for type, letter in _LETTER_OF.items()}
+_TYPE_OF: Final[dict[str, ConfChangeType]] = {letter: change_type for change_type, letter in _LETTER_OF.items()}
 
 
 def format_changes(changes: Iterable[ConfChangeSingle]) -> str:

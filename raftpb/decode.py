@@ -252,11 +252,13 @@ def _entry(data: bytes, pos: u64, end: u64, depth: u64) -> Entry:
             if value >= len(_ENTRY_TYPES):
                 raise DecodeError("an unknown EntryType")
             entry.type = _ENTRY_TYPES[value]
+        elif tag == 4 << 3 | 2:
+            if value > end - pos:
+                raise DecodeError(CUT_SHORT)
+            entry.data = data[pos : pos + value]
+            pos += value
         else:
-            start = pos
             pos = skip_field(data, pos, end, tag, value, depth)
-            if tag == 4 << 3 | 2:
-                entry.data = data[start:pos]
     if pos != end:
         raise DecodeError(CUT_SHORT)
     return entry

@@ -44,7 +44,7 @@ class InvalidMessageError(StepError):
 
 
 class DecodeError(InvalidMessageError, ValueError):
-    """Bytes that are not the encoding of the value asked for: cut short, over-long, too deep, an unknown enum number."""
+    """Bytes that do not encode the value asked for: cut short, over-long, too deep, an unknown enum number."""
 
     def __init__(self, detail: str) -> None:
         super().__init__(InvalidReason.MALFORMED, detail)

@@ -45,6 +45,12 @@ class _SharedEmpty(list[T]):
     def insert(self, position: SupportsIndex, item: T) -> NoReturn:
         raise TypeError(_GIVE_AT_CREATION)
 
+    def __iadd__(self, items: Iterable[T]) -> NoReturn:  # type: ignore[misc, override]
+        raise TypeError(_GIVE_AT_CREATION)
+
+    def __setitem__(self, position: SupportsIndex | slice, item: object) -> NoReturn:
+        raise TypeError(_GIVE_AT_CREATION)
+
 
 _GIVE_AT_CREATION: Final = "messages are values: pass entries= or responses= when you create one"
 
@@ -75,7 +81,8 @@ class Entry:
 
     def encoded_size(self) -> u64:
         """Bytes of this entry's own protobuf encoding, without framing: the unit of every limit named `..._size`
-        except the uncommitted and in-flight ones, which count `len(data)` (etcd util.go entsSize, payloadSize)."""
+        except the uncommitted and in-flight ones, which count `len(data)` (etcd util.go entsSize, payloadSize).
+        """
         size: u64 = 0
         if self.type is not ENTRY_NORMAL:
             size = 2
@@ -401,4 +408,3 @@ class Message:
                 self.responses,
             ),
         )
-

@@ -3,11 +3,11 @@
 isort:skip_file
 The wire format of Raft: what nodes send each other and what they keep on disk.
 
-Binary compatible with etcd's raftpb: same field numbers, same enum numbers, same names, repeated numbers unpacked. Other
-schemas embed these messages with `import "raftpb/raft.proto"`.
+Binary compatible with etcd's raftpb: same field and enum numbers, same names, repeated numbers unpacked. Other
+schemas embed these messages after `import "raftpb/raft.proto"`.
 
-Laws of this implementation, stricter than the schema: every number is below 2^63, enum numbers that are not named
-here are refused, and responses nest to a limited depth (raftpb/decode.py).
+Laws of this implementation, stricter than the schema: every number is below 2^63; an enum number that is not named
+here is refused; submessages lie at most 100 deep.
 """
 
 from collections import abc as _abc
@@ -96,7 +96,7 @@ class _MessageTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageTy
     MsgStorageApplyResp: _MessageType.ValueType  # 22
     """(local)"""
     MsgForgetLeader: _MessageType.ValueType  # 23
-    """(local) act as if no leader were known"""
+    """act as if no leader were known"""
 
 class MessageType(_MessageType, metaclass=_MessageTypeEnumTypeWrapper):
     """What a message asks for or answers. Those marked (local) never leave a node."""
@@ -141,7 +141,7 @@ MsgStorageApply: MessageType.ValueType  # 21
 MsgStorageApplyResp: MessageType.ValueType  # 22
 """(local)"""
 MsgForgetLeader: MessageType.ValueType  # 23
-"""(local) act as if no leader were known"""
+"""act as if no leader were known"""
 Global___MessageType: _TypeAlias = MessageType  # noqa: Y015
 
 class _ConfChangeTransition:

@@ -23,6 +23,7 @@ MAX_DEPTH: Final = 100
 """How deep submessages and groups may lie within each other; protobuf's own default."""
 
 CUT_SHORT: Final = "cut short"
+FIELD_ZERO: Final = "field number 0"
 TOO_DEEP: Final = "messages or groups nested more than 100 deep"
 TOO_LARGE: Final = "a number is 2^63 or more"
 
@@ -85,22 +86,33 @@ def read_head(data: bytes, pos: u64, end: u64) -> tuple[u64, u64, u64]:
     Wire types that have neither take up a byte all the same, for `skip_field` to reckon with.
     """
     tag: u64 = data[pos]
-    if tag < 128:
-        pos += 1
-    else:
-        tag, pos = read_length(data, pos, end)
+    pos += 1
+    if tag >= 128:
+        tag, pos = read_length(data, pos - 1, end)
     if tag < 8:
-        raise DecodeError("field number 0")
-    wire = tag & 7
-    if wire == 0:
+        raise DecodeError(FIELD_ZERO)
+    value: u64 = 0
+    if tag & 5 != 0:  # neither wire type 0 nor 2
+        if pos == end:
+            raise DecodeError(CUT_SHORT)
+        return tag, value, pos + 1
+    if end - pos > 2:  # up to three bytes in place: nearly all numbers and lengths
+        value = data[pos]
+        if value < 128:
+            return tag, value, pos + 1
+        byte: u64 = data[pos + 1]
+        value += (byte - 1) << 7
+        if byte < 128:
+            return tag, value, pos + 2
+        byte = data[pos + 2]
+        value += (byte - 1) << 14
+        if byte < 128:
+            return tag, value, pos + 3
+    if tag & 7 == 0:
         value, pos = read_varint(data, pos, end)
-        return tag, value, pos
-    if wire == 2:
+    else:
         value, pos = read_length(data, pos, end)
-        return tag, value, pos
-    if pos == end:
-        raise DecodeError(CUT_SHORT)
-    return tag, 0, pos + 1
+    return tag, value, pos
 
 
 def read_field(data: bytes, pos: u64, end: u64, depth: u64) -> tuple[u64, u64, u64]:
@@ -118,7 +130,7 @@ def skip_field(data: bytes, pos: u64, end: u64, tag: u64, value: u64, depth: u64
     """Where the field ends whose `tag` and `value` (number or length) have been read up to `pos`."""
     wire = tag & 7
     if tag < 8:
-        raise DecodeError("field number 0")
+        raise DecodeError(FIELD_ZERO)
     if wire == 0:
         return pos
     if wire == 3:

@@ -20,6 +20,8 @@ from raftpb.integers import MAX_INTEGER
 
 E = TypeVar("E")
 
+_MAX_DIGITS: Final = len(str(MAX_INTEGER))
+
 _TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 
@@ -119,7 +121,7 @@ def parse_command(line: str, input: str = "") -> Command:
 
 def to_number(text: str) -> int:
     """A decimal number in [0, 2^63). Raises CommandError for anything else."""
-    if not (text.isascii() and text.isdigit()) or int(text) > MAX_INTEGER:
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS) or int(text) > MAX_INTEGER:
         raise CommandError(f"{text!r} is not a number in [0, 2^63)")
     return int(text)
 

@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from pyraft.rawnode import RawNode
-
 from pyraft.config import Config
 from pyraft.memory_storage import MemoryStorage
+from pyraft.rawnode import RawNode
+from raftpb.codec import decode_conf_change, decode_conf_change_v2
 from raftpb.confchange import AnyConfChange
-from raftpb.decode import decode_conf_change, decode_conf_change_v2
 from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL
 from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.commands import RefusedError

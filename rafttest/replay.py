@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,54 +62,54 @@ class TraceResult:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    name: str
-    commands: Mapping[str, Shape]
-    environment: Callable[[], Environment]
-
-
-_KINDS: Final = (
-    _Kind("interaction", interaction.COMMANDS, InteractionEnv),
-    _Kind("configuration", configurations.COMMANDS, ConfigurationEnv),
-    _Kind("quorum", quorums.COMMANDS, QuorumEnv),
+_ENVIRONMENTS: Final[tuple[tuple[Mapping[str, Shape], type[Environment]], ...]] = (
+    (interaction.COMMANDS, InteractionEnv),
+    (configurations.COMMANDS, ConfigurationEnv),
+    (quorums.COMMANDS, QuorumEnv),
 )
 
 
-def run_trace(path: str | os.PathLike[str]) -> TraceResult:
-    """Run a trace file in a fresh environment.
+def run_trace(path: str | os.PathLike[str], environment: Environment | None = None) -> TraceResult:
+    """Run a trace file in the environment it asks for, or in the one given.
 
     Raises OSError if it cannot be read, MalformedTraceError if it is not a trace or has a command that cannot be run.
     """
     trace = read_trace(path)
-    outcomes = replay(trace)
+    outcomes = replay(trace, environment)
     return TraceResult(trace.path, len(trace.directives), tuple(one for one in outcomes if not one.matches()))
 
 
-def replay(trace: Trace) -> Iterator[Outcome]:
-    """Run the commands of a trace one by one, in a fresh environment.
+def replay(trace: Trace, environment: Environment | None = None) -> Iterator[Outcome]:
+    """Run the commands of a trace one by one, in a fresh environment unless one is given.
 
     Raises MalformedTraceError at a command that cannot be run; for an unknown one, before anything has run.
     """
-    environment = _kind(trace).environment()
+    if environment is None:
+        environment = _fresh_environment(trace)
+    known = environment.shapes()
+    for directive in trace.directives:
+        if directive.command.name not in known:
+            raise _unknown(trace, directive)
     for directive in trace.directives:
         yield _run(trace, environment, directive)
 
 
-def _kind(trace: Trace) -> _Kind:
-    """What kind of trace this is, once all of its commands are known to be of that kind."""
+def _fresh_environment(trace: Trace) -> Environment:
     if not trace.directives:
         raise MalformedTraceError(trace.path, 1, "there is no command in this file")
     first = trace.directives[0]
-    kind = next((kind for kind in _KINDS if first.command.name in kind.commands), None)
-    if kind is None:
-        raise MalformedTraceError(trace.path, first.line, f"unknown command {first.command.name!r}")
-    for directive in trace.directives:
-        name = directive.command.name
-        if name not in kind.commands:
-            detail = f"unknown command {name!r} in a trace that began with {kind.name} commands"
-            raise MalformedTraceError(trace.path, directive.line, detail)
-    return kind
+    for commands, environment in _ENVIRONMENTS:
+        if first.command.name in commands:
+            return environment()
+    raise _unknown(trace, first)
+
+
+def _unknown(trace: Trace, directive: Directive) -> MalformedTraceError:
+    name = directive.command.name
+    detail = f"unknown command {name!r}"
+    if any(name in commands for commands, _ in _ENVIRONMENTS):
+        detail = f"{name!r} belongs to another kind of trace than {trace.directives[0].command.name!r}"
+    return MalformedTraceError(trace.path, directive.line, detail)
 
 
 def _run(trace: Trace, environment: Environment, directive: Directive) -> Outcome:

@@ -121,10 +121,10 @@ class _Session:
 
     def _summary(self) -> str:
         counts = self.counts
-        written = f"{counts.rewritten} rewritten, " if self.rewrite else ""
+        written = f" {counts.rewritten} rewritten," if self.rewrite else ""
         return (
-            f"{len(self.files)} traces, {counts.commands} commands: {counts.matching} match, {written}"
-            f"{counts.differing} differ, {counts.malformed} malformed"
+            f"{counts.matching} of {len(self.files)} traces match,{written} {counts.differing} differ, "
+            f"{counts.malformed} malformed; {counts.commands} commands"
         )
 
 

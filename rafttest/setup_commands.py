@@ -20,10 +20,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from pyraft.rawnode import RawNode
-
 from pyraft.config import Config
 from pyraft.errors import ConfigError
+from pyraft.rawnode import RawNode
 from pyraft.types import LEASE_BASED, SAFE, ReadOnlyOption
 from raftpb.integers import MAX_INTEGER
 from raftpb.message import ConfState, Snapshot, SnapshotMetadata
@@ -100,6 +99,8 @@ def _start(command: Command) -> Snapshot:
         raise RefusedError("index must be specified as > 1 due to bootstrap")
     if not voters:
         raise CommandError("removed all voters: give voters=(..) along with index and learners")
+    if 0 in voters + learners or len(set(voters + learners)) != len(voters + learners):
+        raise CommandError("voters and learners must be different nodes, counted from 1")
     return Snapshot(b"", SnapshotMetadata(ConfState(voters, learners), index, 1))
 
 
@@ -130,12 +131,22 @@ def set_randomized_election_timeout(cluster: Cluster, command: Command) -> None:
 
 def compact(cluster: Cluster, command: Command) -> None:
     """Forget the beginning of a node's log."""
-    node_id, index = command.words()
+    node_id, text = command.words()
     node = cluster.node(node_id)
-    if not (index.isascii() and index.isdigit()) or int(index) > MAX_INTEGER:
-        raise RefusedError(f'strconv.ParseUint: parsing "{index}": invalid syntax')
-    node.storage.memory.compact(int(index))
+    index = _to_index(text)
+    if index > node.storage.last_index():
+        raise CommandError(f"the log of {node_id} ends at {node.storage.last_index()}")
+    node.storage.memory.compact(index)
     show_log(cluster, node)
+
+
+def _to_index(text: str) -> int:
+    """A number of 64 bits. What is none is refused in the words of the reference's standard library."""
+    if not (text.isascii() and text.isdigit()):
+        raise RefusedError(f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    if len(text) > 20 or int(text) >= 2**64:
+        raise RefusedError(f'strconv.ParseUint: parsing "{text}": value out of range')
+    return int(text)
 
 
 def breakpoint_here(_cluster: Cluster, _command: Command) -> None:

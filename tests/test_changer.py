@@ -37,10 +37,11 @@ def tracker_of(
     tracker = ProgressTracker(10, NO_LIMIT)
     progress: SortedDict[int, Progress] = SortedDict()
     for member in config.members():
-        if member not in without:
-            learner = (member in config.learners) != (member in wrong_learner)
-            progress[member] = Progress(member, 0, 1, tracker.new_inflights(), learner, recent_active=True)
+        learner = (member in config.learners) != (member in wrong_learner)
+        progress[member] = Progress(member, 0, 1, tracker.new_inflights(), learner, recent_active=True)
     tracker.install(config, progress)
+    for member in without:
+        del tracker.progress[member]
     return tracker
 
 
@@ -164,6 +165,9 @@ def test_an_impossible_change_is_refused(before: Configuration, command: str, te
         pytest.param(
             tracker_of(Configuration([1], (), (), [2]), without=(2,)), "no progress for 2", id="staged unknown"
         ),
+        pytest.param(tracker_of(Configuration([1, 2]), without=(2,)), "no progress for 2", id="voter unknown"),
+        pytest.param(tracker_of(Configuration([1], [2]), without=(2,)), "no progress for 2", id="outgoing unknown"),
+        pytest.param(tracker_of(Configuration([3, 5], (), [4]), without=(5, 4)), "no progress for 4", id="the lowest"),
         pytest.param(
             tracker_of(Configuration([1], [1], (), [2])), "2 is in LearnersNext, but not Voters[1]", id="stray staged"
         ),
@@ -304,9 +308,8 @@ class Model:
         result.outgoing = set(self.incoming) if joint else set()
         result.learners = set(self.learners)
         last = {change.node_id: change.type for change in changes if change.type is not UPDATE_NODE}
+        last.pop(0, None)
         for node_id, kind in last.items():
-            if node_id == 0:
-                continue
             result.incoming -= {node_id}
             result.learners -= {node_id}
             if kind is ADD_NODE:
@@ -356,20 +359,16 @@ class ChangerMachine(RuleBasedStateMachine):
 
     @rule(changes=SMALL_CHANGES)
     def simple(self, changes: list[ConfChangeSingle]) -> None:
-        model: Model | None = self.model.after(changes, joint=False)
-        assert model is not None
-        if self.model.outgoing or not model.incoming or len(model.incoming ^ self.model.incoming) > 1:
-            model = None
-        self.attempt("simple", model, changes)
+        model = self.model.after(changes, joint=False)
+        refused = self.model.outgoing or not model.incoming or len(model.incoming ^ self.model.incoming) > 1
+        self.attempt("simple", None if refused else model, changes)
 
     @rule(changes=CHANGES, auto_leave=st.booleans())
     def enter_joint(self, changes: list[ConfChangeSingle], auto_leave: bool) -> None:
-        model: Model | None = self.model.after(changes, joint=True)
-        assert model is not None
+        model = self.model.after(changes, joint=True)
         model.auto_leave = auto_leave
-        if self.model.outgoing or not model.incoming:
-            model = None
-        self.attempt("auto" if auto_leave else "joint", model, changes)
+        refused = self.model.outgoing or not model.incoming
+        self.attempt("auto" if auto_leave else "joint", None if refused else model, changes)
 
     @rule()
     def leave_joint(self) -> None:

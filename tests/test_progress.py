@@ -312,6 +312,15 @@ def test_it_prints_as_in_the_reference(progress: Progress, text: str) -> None:
     assert str(progress) == text
 
 
+def test_states_are_those_of_the_reference() -> None:
+    numbers = {str(state): int(state) for state in ProgressState}
+    assert numbers == {"StateProbe": 0, "StateReplicate": 1, "StateSnapshot": 2}
+
+
+def test_a_new_progress_probes_a_voter_that_was_not_heard_of() -> None:
+    assert Progress(1, 4, 9, Inflights(3)) == make(PROBE, 4, 9, recent_active=False)
+
+
 def test_repr_names_every_field() -> None:
     assert repr(make(PROBE, 2, 3, under_way=(3,), window=4, sent_commit=1)) == (
         f"Progress(id=1, match=2, next=3, inflights=Inflights(4, {NO_LIMIT}, [(3, 1)]), is_learner=False, "

@@ -149,5 +149,5 @@ def test_an_empty_or_equal_half_changes_nothing(
         assert joint_vote_result(voters, other, votes) is vote_result(voters, votes)
 
 
-def test_results_print_as_in_the_reference() -> None:
-    assert [str(result) for result in VoteResult] == ["VotePending", "VoteLost", "VoteWon"]
+def test_results_are_those_of_the_reference() -> None:
+    assert {str(result): int(result) for result in VoteResult} == {"VotePending": 1, "VoteLost": 2, "VoteWon": 3}

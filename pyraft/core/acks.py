@@ -1,6 +1,7 @@
 """Acks: what a leader learns from its followers' answers, and about them from its transport.
 
-Source: thesis §3.5, §5.3, §10.2.1; etcd raft.go stepLeader (MsgAppResp, MsgHeartbeatResp, MsgSnapStatus, MsgUnreachable).
+Source: thesis §3.5, §5.3, §10.2.1; etcd raft.go stepLeader (MsgAppResp, MsgHeartbeatResp, MsgSnapStatus,
+MsgUnreachable).
 """
 
 from __future__ import annotations

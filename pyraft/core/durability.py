@@ -15,7 +15,8 @@ from raftpb.message import Entry
 def handle_appended(r: Raft, term: u64, last_term: u64, last_index: u64) -> None:
     """Everything up to (`last_term`, `last_index`), the end of the log when the write was handed out at `term`, is
     durable. Ignored once the term has changed: what was written then may have been replaced since, by an entry of the
-    same index and term that is not durable (`async_writes.append_response` tells how)."""
+    same index and term that is not durable (`async_writes.append_response` tells how).
+    """
     if term == r.term:
         r.log.stable_to(last_term, last_index)
 

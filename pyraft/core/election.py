@@ -62,11 +62,11 @@ def _pre_campaign(r: Raft) -> None:
     transitions.become_pre_candidate(r)
     last_index: u64 = r.log.last_index()
     last_term: u64 = r.log.last_term()
-    for id in r.tracker.voter_ids():
-        if id == r.id:
-            r.send(Message(MSG_PRE_VOTE_RESP, id, id, r.term + 1))
+    for voter in r.tracker.voter_ids():
+        if voter == r.id:
+            r.send(Message(MSG_PRE_VOTE_RESP, voter, voter, r.term + 1))
         else:
-            r.send(Message(MSG_PRE_VOTE, id, r.id, r.term + 1, last_term, last_index))
+            r.send(Message(MSG_PRE_VOTE, voter, r.id, r.term + 1, last_term, last_index))
 
 
 def _campaign(r: Raft, context: bytes) -> None:
@@ -74,11 +74,13 @@ def _campaign(r: Raft, context: bytes) -> None:
     transitions.become_candidate(r)
     last_index: u64 = r.log.last_index()
     last_term: u64 = r.log.last_term()
-    for id in r.tracker.voter_ids():
-        if id == r.id:
-            r.send(Message(MSG_VOTE_RESP, id, id, r.term))
+    for voter in r.tracker.voter_ids():
+        if voter == r.id:
+            r.send(Message(MSG_VOTE_RESP, voter, voter, r.term))
         else:
-            r.send(Message(MSG_VOTE, id, r.id, r.term, last_term, last_index, NO_ENTRIES, 0, None, False, 0, context))
+            r.send(
+                Message(MSG_VOTE, voter, r.id, r.term, last_term, last_index, NO_ENTRIES, 0, None, False, 0, context)
+            )
 
 
 def handle_vote(r: Raft, m: Message) -> None:
@@ -100,7 +102,8 @@ def handle_vote(r: Raft, m: Message) -> None:
 def refuses_by_lease(r: Raft, m: Message) -> bool:
     """True if a vote request is to be ignored because a leader is alive, or may be served by a lease given before the
     start. A leader counts as alive for an election timeout after word from it; the rule needs no luck, hence no
-    randomised timeout. Thesis §4.2.3."""
+    randomised timeout. Thesis §4.2.3.
+    """
     if m.context == FORCED:
         return False
     if r.lease_guard > 0:
@@ -112,7 +115,8 @@ def refuses_by_lease(r: Raft, m: Message) -> bool:
 
 def handle_vote_request(r: Raft, m: Message) -> None:
     """Grant a vote or a pre-vote if this node has not promised its own to another and the candidate's log is at least
-    as complete. Learners grant votes too: one may have become a voter without knowing it yet."""
+    as complete. Learners grant votes too: one may have become a voter without knowing it yet.
+    """
     is_vote = m.type is MSG_VOTE
     answer = MSG_VOTE_RESP if is_vote else MSG_PRE_VOTE_RESP
     may_grant = r.vote == m.from_ or (r.vote == NONE_ID and r.leader == NONE_ID) or (not is_vote and m.term > r.term)

@@ -4,7 +4,7 @@ Everything that the machine remembers is a field here, and everything that it wa
 until `RawNode.ready` collects it. The rooms are modules of functions over this record; nothing is hidden in them.
 
 Messages leave in two streams. `msgs_after_append` holds the answers that promise something about this node's disk
-(MsgAppResp, MsgVoteResp, MsgPreVoteResp, granting or not, also to itself): they wait until what they promise is durable.
+(MsgAppResp, MsgVoteResp, MsgPreVoteResp, granting or not, also to itself): they wait until that is durable.
 `msgs` may leave at once.
 
 Source: etcd raft.go raft, send; thesis §10.2.1.

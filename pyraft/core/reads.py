@@ -1,7 +1,7 @@
 """Reads: answering "which index must be applied before this read is current".
 
-The leader notes its commit index and proves that it still leads, by a heartbeat round or by its lease; a follower passes
-the question on. Before the first commit of its term a leader does not know what is committed, so questions wait.
+The leader notes its commit index and proves that it still leads, by a heartbeat round or by its lease; a follower
+passes the question on. Before the first commit of its term a leader does not know what is committed, so questions wait.
 
 Source: thesis §6.4; etcd raft.go sendMsgReadIndexResponse, releasePendingReadIndexMessages, responseToReadIndexReq.
 """

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from pyraft.config import Config
 from pyraft.confchange.restore import restore
+from pyraft.config import Config
 from pyraft.core import membership, transitions
 from pyraft.core.raft import Raft
 from pyraft.errors import ConfChangeError, ConfigError, StorageError

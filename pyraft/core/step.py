@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from pyraft.core import election, replication, roles, transitions
 from pyraft.core.raft import Raft
-from pyraft.types import FOLLOWER, LEADER, NONE_ID, u64
+from pyraft.types import FOLLOWER, LEADER, NONE_ID
 from raftpb.enums import (
     MSG_APP,
     MSG_APP_RESP,

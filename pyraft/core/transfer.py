@@ -18,7 +18,8 @@ from raftpb.message import Message
 
 def start(r: Raft, target: u64) -> TransferRefusal | None:
     """Begin to hand over to `target`, on the leader. A transfer to somebody else that is under way is given up, also
-    when the new target is this leader itself."""
+    when the new target is this leader itself.
+    """
     progress = r.tracker.find(target)
     if progress is None:
         return TransferRefusal.UNKNOWN
@@ -48,8 +49,7 @@ def pass_on(r: Raft, target: u64) -> TransferRefusal | None:
 
 
 def finish(r: Raft, progress: Progress) -> None:
-    """Invite the target to campaign once it has the whole log; again at each acknowledgement, since an invitation may be
-    lost."""
+    """Invite the target to campaign once it has the whole log, at each acknowledgement anew: one may get lost."""
     if progress.id == r.lead_transferee and progress.match == r.log.last_index():
         _invite(r, progress.id)
 

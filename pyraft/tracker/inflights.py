@@ -104,7 +104,6 @@ class Inflights:
 
     def reset(self) -> None:
         """Forget everything; the ring keeps its size."""
-        self._start = 0
         self._count = 0
         self._size_bytes = 0
 

@@ -1,0 +1,52 @@
+# Every target builds its own .venv from pinned versions first; python3 (3.11 or later), make and a C compiler suffice.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+CODE := raftpb pyraft rafttest examples tests
+TRACES ?= tests/traces
+
+.PHONY: demo test check coverage replay reference proto wheel clean help
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.ready: requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "pyraft needs Python 3.11 or later; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || \
+		{ echo "python3 cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "installing the pinned tools into $(VENV) (once)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+demo: $(VENV)/.ready  ## a replicated store that survives losing its leader, told as a story; then the project's traces
+	@$(PY) -m examples.demo
+	@$(PY) -m rafttest replay $(TRACES)
+
+test: $(VENV)/.ready  ## all tests
+	@$(PY) -m pytest
+
+check: $(VENV)/.ready  ## lint, format and types, in seconds
+	@$(VENV)/bin/ruff check $(CODE)
+	@$(VENV)/bin/ruff format --check $(CODE)
+	@$(VENV)/bin/mypy
+
+coverage: $(VENV)/.ready  ## all tests, with the branches that they leave out
+	@$(PY) -m pytest --cov --cov-report=term-missing --cov-fail-under=98
+
+replay: $(VENV)/.ready  ## traces against the core: make replay TRACES=path
+	@$(PY) -m rafttest replay $(TRACES)
+
+reference: $(VENV)/.ready  ## the same traces against the Go reference (needs Go)
+	@$(PY) -m rafttest compare $(TRACES)
+
+proto: $(VENV)/.ready  ## regenerate raftpb/raft_pb2 from raft.proto
+	@$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. raftpb/raft.proto
+
+wheel: $(VENV)/.ready  ## build the wheel into dist/
+	@$(PY) -m build --no-isolation --wheel --outdir dist .
+
+clean:  ## forget everything that was built
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -1,0 +1,20 @@
+"""`python -m pyraft`: which version this is, whether it is compiled, and where it lies."""
+
+import sys
+from pathlib import Path
+
+import pyraft
+from pyraft import rawnode
+
+
+def main() -> int:
+    """Print one line."""
+    build = "compiled" if not rawnode.__file__.endswith(".py") else "pure Python"
+    version = sys.version_info
+    python = f"Python {version.major}.{version.minor}.{version.micro}"
+    print(f"pyraft {pyraft.__version__}, {build}, {python}, in {Path(pyraft.__file__).parent}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
