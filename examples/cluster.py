@@ -6,7 +6,7 @@ Each node does its four duties; messages travel encoded, as they would over a ne
 from collections import deque
 from collections.abc import Callable
 
-from pyraft import Config, MemoryStorage, Peer, RawNode, StepError
+from pyraft import Config, MemoryStorage, NullLogger, Peer, RawNode, StepError
 from raftpb import EntryType, decode_conf_change, decode_conf_change_v2, decode_message, encode_message
 from raftpb.message import Entry
 
@@ -20,7 +20,9 @@ class Cluster:
     def __init__(self, size: int, apply: Apply) -> None:
         self.apply = apply
         self.storages = {id: MemoryStorage() for id in range(1, size + 1)}
-        self.nodes = {id: RawNode(Config(id=id, storage=storage)) for id, storage in self.storages.items()}
+        self.nodes = {
+            id: RawNode(Config(id=id, storage=storage, logger=NullLogger())) for id, storage in self.storages.items()
+        }
         self.wire: deque[tuple[int, int, bytes]] = deque()
         self.cut: set[int] = set()
         self.delivered = 0

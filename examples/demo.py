@@ -1,6 +1,6 @@
-"""`make demo`: a replicated key-value store loses its leader in the middle of the work, told as a story.
+"""`make demo`: a replicated key-value store loses its leader in the middle of its work.
 
-Three nodes in one process; every message is encoded and decoded. Whatever the story claims is checked, and the exit code
+Three nodes in one process; every message is encoded and decoded. What the story claims is checked, and the exit code
 is 1 if anything is not so.
 """
 

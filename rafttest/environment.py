@@ -2,8 +2,8 @@
 
 A command is checked against its shape, run by its handler, and its output is what the handler wrote. An error that
 belongs to the behaviour under test (a dropped proposal, a refused change) is part of the output, in the reference's
-words; an output of nothing is `ok`. A `CommandError` is the trace's fault and leaves. So do `InvariantError` and
-`NodeFailedError`: the reference would have ended the process.
+words; an output of nothing is `ok`. A `CommandError` is the trace's fault and leaves. So does what kills a
+node: the reference would have ended the process.
 
 Source: etcd rafttest/interaction_env_handler.go Handle.
 """
@@ -24,6 +24,7 @@ from pyraft.errors import (
     RaftError,
     SnapshotOutOfDateError,
     SnapshotUnavailableError,
+    StorageError,
     UnavailableError,
 )
 from rafttest.commands import Command, CommandError, RefusedError, Shape, parse_command
@@ -39,11 +40,17 @@ _REFERENCE_TEXTS: Final[tuple[tuple[type[RaftError], str], ...]] = (
     (SnapshotUnavailableError, "snapshot is temporarily unavailable"),
 )
 
-FATAL_ERRORS: Final = (InvariantError, NodeFailedError)
-"""The node is dead: nothing a script could expect."""
+_UNDERSTOOD: Final = (CompactedError, UnavailableError, SnapshotOutOfDateError, SnapshotUnavailableError)
 
 
-def error_text(error: Exception) -> str:
+def is_fatal(error: RaftError) -> bool:
+    """True if the node is dead, which is nothing that a script could expect."""
+    if isinstance(error, StorageError):
+        return not isinstance(error, _UNDERSTOOD)
+    return isinstance(error, (InvariantError, NodeFailedError))
+
+
+def error_text(error: RaftError) -> str:
     """What the reference prints where this library raises `error`."""
     for kind, text in _REFERENCE_TEXTS:
         if isinstance(error, kind):
@@ -74,9 +81,11 @@ class Environment(ABC):
         self.output.clear()
         try:
             self.run(command)
-        except FATAL_ERRORS:
-            raise
-        except (RaftError, RefusedError) as error:
+        except RefusedError as error:
+            return self.output.text() + str(error)
+        except RaftError as error:
+            if is_fatal(error):
+                raise
             return self.output.text() + error_text(error)
         return self.output.text() or "ok"
 

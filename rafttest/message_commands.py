@@ -16,7 +16,7 @@ from raftpb.enums import MSG_SNAP, MessageType
 from raftpb.message import Message
 from rafttest.cluster import Cluster
 from rafttest.commands import Command, CommandError, to_number
-from rafttest.environment import FATAL_ERRORS, error_text
+from rafttest.environment import error_text, is_fatal
 from rafttest.node import Node
 
 
@@ -51,9 +51,9 @@ def deliver_to(cluster: Cluster, node: Node, type: MessageType | None = None) ->
         cluster.output.write(describe_message(message) + "\n")
         try:
             cluster.deliver(node, message)
-        except FATAL_ERRORS:
-            raise
         except RaftError as error:
+            if is_fatal(error):
+                raise
             cluster.output.write(error_text(error) + "\n")
     return len(messages)
 

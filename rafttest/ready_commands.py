@@ -21,7 +21,7 @@ from pyraft.errors import RaftError
 from raftpb.message import HardState, Message
 from rafttest.cluster import Cluster
 from rafttest.commands import Command
-from rafttest.environment import FATAL_ERRORS
+from rafttest.environment import is_fatal
 from rafttest.message_commands import deliver_to
 from rafttest.node import Node
 from rafttest.setup_commands import to_level
@@ -148,10 +148,9 @@ def _apply_all(cluster: Cluster, node: Node) -> None:
     while node.apply_work:
         try:
             apply_once(cluster, node)
-        except FATAL_ERRORS:
-            raise
-        except RaftError:
-            continue
+        except RaftError as error:
+            if is_fatal(error):
+                raise
 
 
 def _show_work(cluster: Cluster, message: Message) -> None:

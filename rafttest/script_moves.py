@@ -290,7 +290,8 @@ def cut_off(w: ScriptWriter) -> None:
         w.rounds()
     if w.chance(0.2):
         w.drop(victims, "MsgSnap")
-        w.say(f"send-snapshot {w.leader} {victims[0]}")
+        if w.sure and victims[0] != w.leader:
+            w.say(f"send-snapshot {w.leader} {victims[0]}")
     w.say(f"tick-heartbeat {w.leader}")
     w.stabilize(w.nodes(*victims))
     _come_back(w, victims[0])
@@ -333,10 +334,10 @@ def trouble(w: ScriptWriter) -> None:
     node, other = w.node(), w.node()
     if w.chance(0.2):
         w.say(f"forget-leader {node}")
-    elif w.chance(0.4):
+    elif w.chance(0.5) and w.sure and other != w.leader:  # a sender that does not lead would be taken for the leader
+        w.say(f"send-snapshot {w.leader} {other}")
+    else:
         w.say(f"report-unreachable {w.leader} {other}")
-    else:  # a sender that is no leader would be taken for it
-        w.say(f"send-snapshot {w.leader if w.chance(0.9) else node} {other}")
     if w.chance(0.3):
         w.drop(w.some(w.nodes()))
     w.progress()

@@ -158,7 +158,158 @@ KINDS: Final = [
 ]
 
 
-def pb_objects(descriptor: Descriptor, depth: int = 3) -> st.SearchStrategy[PbMessage]:
+def pb_objects(descriptor: Descriptor, depth: int = 3) -> st.SearchStrategy[Any]:
     """Objects of raft_pb2 with any of their fields set, also to zero."""
-    return st.builds(_build, st.just(descriptor), st.fixed_dictionaries({}, optional=_field_values(descriptor, depth)))
-...
+    fields: dict[str, st.SearchStrategy[Any]] = {}
+    for field in descriptor.fields:
+        if field.message_type is None:
+            one = _scalars(field)
+        elif depth > 0:
+            one = pb_objects(field.message_type, depth - 1)
+        else:
+            continue
+        fields[field.name] = st.lists(one, max_size=3) if field.is_repeated else one
+    pb_class = getattr(raft_pb2, descriptor.name)
+    return st.fixed_dictionaries({}, optional=fields).map(lambda given: pb_class(**given))
+
+
+def _scalars(field: FieldDescriptor) -> st.SearchStrategy[Any]:
+    if field.enum_type is not None:
+        return st.sampled_from([value.number for value in field.enum_type.values])
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return st.booleans()
+    return blobs if field.type == FieldDescriptor.TYPE_BYTES else numbers
+
+
+_ALWAYS_SET: Final = {
+    "ConfChange": ["type", "node_id"],
+    "ConfChangeSingle": ["type", "node_id"],
+    "ConfChangeV2": ["transition"],
+}
+_SAME_AS_UNSET: Final = ["metadata", "conf_state"]
+
+
+def clear_zeros(pb: PbMessage) -> None:
+    """Bring an object of raft_pb2 into the form that the codec writes: zeros unset, but a change's own fields set."""
+    always = _ALWAYS_SET.get(pb.DESCRIPTOR.name, [])
+    for field in pb.DESCRIPTOR.fields:
+        value = getattr(pb, field.name)
+        if field.message_type is not None:
+            for part in value if field.is_repeated else [value] if pb.HasField(field.name) else []:
+                clear_zeros(part)
+            if field.name in _SAME_AS_UNSET and value.ByteSize() == 0:
+                pb.ClearField(field.name)
+        elif field.name in always:
+            setattr(pb, field.name, value)
+        elif not value:
+            pb.ClearField(field.name)
+
+
+def varint(value: int, length: int = 1) -> bytes:
+    """The varint of `value`, of any size, filled up to `length` bytes."""
+    groups = []
+    while value >= 128 or length > 1:
+        groups.append(value & 127 | 128)
+        value >>= 7
+        length -= 1
+    return bytes([*groups, value])
+
+
+def tag(field: int, wire: int) -> bytes:
+    return varint(field << 3 | wire)
+
+
+def delimited(field: int, content: bytes) -> bytes:
+    return tag(field, 2) + varint(len(content)) + content
+
+
+def nested(depth: int, innermost: bytes = b"") -> bytes:
+    """A message within the responses of a message, `depth` times."""
+    content = innermost
+    for _ in range(depth):
+        content = delimited(14, content)
+    return content
+
+
+_field_numbers = st.one_of(st.integers(1, 5), st.integers(1, 15), st.sampled_from([16, 500, 2**29 - 1]))
+_any_numbers = st.one_of(st.integers(0, 3), st.integers(0, 30), numbers, st.sampled_from(_TOO_LARGE))
+_varints = st.one_of(_any_numbers.map(varint), st.builds(varint, _any_numbers, st.integers(1, 10)))
+
+
+def _fields(contents: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    field = st.one_of(
+        st.builds(lambda number, value: tag(number, 0) + value, _field_numbers, _varints),
+        st.builds(delimited, _field_numbers, contents),
+        st.builds(delimited, _field_numbers, contents),
+        st.builds(lambda number, value: tag(number, 1) + value, _field_numbers, st.binary(min_size=8, max_size=8)),
+        st.builds(lambda number, value: tag(number, 5) + value, _field_numbers, st.binary(min_size=4, max_size=4)),
+        st.builds(lambda number, content: tag(number, 3) + content + tag(number, 4), _field_numbers, contents),
+    )
+    return st.lists(field, max_size=5).map(b"".join)
+
+
+field_soup = st.recursive(
+    st.one_of(st.binary(max_size=6), st.lists(_varints, max_size=4).map(b"".join)), _fields, max_leaves=12
+)
+"""Well-formed fields, most of them known, with contents that mostly are not what the schema says."""
+
+
+@st.composite
+def corrupted(draw: st.DrawFn, values: st.SearchStrategy[bytes]) -> bytes:
+    """Encoded values with a few bytes changed, lost, doubled or put in."""
+    data = draw(values)
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(data)))
+        until = draw(st.integers(at, min(at + 4, len(data))))
+        data = data[:at] + draw(st.sampled_from([b"", data[at:until] * 2]) | st.binary(max_size=4)) + data[until:]
+    return data
+
+
+def refused(descriptor: Descriptor, data: bytes) -> bool:
+    """True if `data`, which protobuf accepts, has what our decoder refuses: a number of 2^63 or more in a number field,
+    an enum number that is not in the schema, or a varint of more than 64 bits."""
+    pos = 0
+    groups = 0
+    while pos < len(data):
+        head, pos = _any_varint(data, pos)
+        field = descriptor.fields_by_number.get(head >> 3) if groups == 0 else None
+        wire = head & 7
+        if wire == 0:
+            value, pos = _any_varint(data, pos)
+            if value >= 2**64 or (field is not None and _number_refused(field, value)):
+                return True
+        elif wire == 2:
+            length, pos = _any_varint(data, pos)
+            if field is not None and _content_refused(field, data[pos : pos + length]):
+                return True
+            pos += length
+        else:
+            pos += {1: 8, 5: 4}.get(wire, 0)
+            groups += {3: 1, 4: -1}.get(wire, 0)
+    return False
+
+
+def _number_refused(field: FieldDescriptor, value: int) -> bool:
+    if field.enum_type is not None:
+        return value not in field.enum_type.values_by_number
+    return field.type == FieldDescriptor.TYPE_UINT64 and value > MAX_INTEGER
+
+
+def _content_refused(field: FieldDescriptor, content: bytes) -> bool:
+    if field.message_type is not None:
+        return refused(field.message_type, content)
+    pos = 0
+    while field.is_repeated and pos < len(content):
+        value, pos = _any_varint(content, pos)
+        if value > MAX_INTEGER:
+            return True
+    return False
+
+
+def _any_varint(data: bytes, pos: int) -> tuple[int, int]:
+    value = shift = 0
+    while data[pos] >= 128:
+        value |= (data[pos] & 127) << shift
+        shift += 7
+        pos += 1
+    return value | data[pos] << shift, pos + 1
