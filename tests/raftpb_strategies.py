@@ -1,7 +1,8 @@
 """Hypothesis strategies for the values and bytes of raftpb, and a second opinion on both.
 
 `KINDS` lists what the codec can do, one `Kind` a type. The second opinion is `raft_pb2`: `value_of` reads its objects
-field by field, and `refused` walks bytes that it has accepted for the things that only our decoder refuses.
+field by field, `agree` compares verdicts, and `refused` looks, in bytes that protobuf has accepted, for the things that
+only our decoder refuses.
 """
 
 from __future__ import annotations
@@ -10,13 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import DecodeError as PbDecodeError
 from google.protobuf.message import Message as PbMessage
 from hypothesis import strategies as st
 
 from raftpb import codec, raft_pb2
 from raftpb.confchange import ConfChange, ConfChangeSingle, ConfChangeV2
 from raftpb.enums import ConfChangeTransition, ConfChangeType, EntryType, MessageType
+from raftpb.errors import DecodeError
 from raftpb.integers import MAX_INTEGER
 from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
 
@@ -263,6 +267,19 @@ def corrupted(draw: st.DrawFn, values: st.SearchStrategy[bytes]) -> bytes:
         until = draw(st.integers(at, min(at + 4, len(data))))
         data = data[:at] + draw(st.sampled_from([b"", data[at:until] * 2]) | st.binary(max_size=4)) + data[until:]
     return data
+
+
+def agree(kind: Kind, data: bytes) -> None:
+    """Our decoder and protobuf give the same verdict and the same value, but for what ours refuses on purpose."""
+    try:
+        pb = kind.pb.FromString(data)
+    except PbDecodeError:
+        pb = None
+    if pb is None or refused(kind.pb.DESCRIPTOR, data):
+        with pytest.raises(DecodeError):
+            kind.decode(data)
+    else:
+        assert kind.decode(data) == kind.value_of(pb)
 
 
 def refused(descriptor: Descriptor, data: bytes) -> bool:

@@ -29,6 +29,8 @@ STEPS = st.builds(
 CHANGES = st.lists(STEPS, max_size=6)
 SMALL_CHANGES = st.lists(STEPS, max_size=2)
 
+MORE_THAN_ONE = "more than one voter changed without entering joint config"
+
 
 def tracker_of(
     config: Configuration, without: tuple[int, ...] = (), wrong_learner: tuple[int, ...] = ()
@@ -120,24 +122,9 @@ def test_change(before: Configuration, command: str, after: str) -> None:
             "can't apply simple config change in joint config",
             id="simple while joint",
         ),
-        pytest.param(
-            Configuration([1, 2]),
-            "simple r1 v5",
-            "more than one voter changed without entering joint config",
-            id="replace a voter",
-        ),
-        pytest.param(
-            Configuration([1]),
-            "simple v2 v3",
-            "more than one voter changed without entering joint config",
-            id="add two",
-        ),
-        pytest.param(
-            Configuration([1, 2, 3]),
-            "simple l2 r3",
-            "more than one voter changed without entering joint config",
-            id="take two away",
-        ),
+        pytest.param(Configuration([1, 2]), "simple r1 v5", MORE_THAN_ONE, id="replace a voter"),
+        pytest.param(Configuration([1]), "simple v2 v3", MORE_THAN_ONE, id="add two"),
+        pytest.param(Configuration([1, 2, 3]), "simple l2 r3", MORE_THAN_ONE, id="take two away"),
         pytest.param(Configuration(), "simple l1", "removed all voters", id="learner first"),
         pytest.param(Configuration(), "simple", "removed all voters", id="nothing on nothing"),
         pytest.param(Configuration([1]), "simple r1", "removed all voters", id="remove the last"),
