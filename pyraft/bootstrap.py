@@ -52,7 +52,7 @@ def check_bootstrap(r: Raft, peers: Sequence[Peer]) -> None:
     """Raise MisuseError unless `peers` can found a cluster on this node's empty Storage."""
     if not peers:
         raise MisuseError("bootstrap needs at least one peer; a node that joins a cluster is not bootstrapped at all")
-    if r.log.source.last_index() != 0 or r.log.last_index() != 0:
+    if r.log.last_index() != 0:
         raise MisuseError("bootstrap needs an empty Storage; build the node without it to continue from this one")
     if r.term != 0:
         raise MisuseError(f"bootstrap needs a new node; this one has seen term {r.term}")

@@ -166,8 +166,8 @@ class Config:
         if self.election_tick > NO_LIMIT // 4:
             raise ConfigError("election_tick", f"{self.election_tick} is beyond any clock; ten heartbeats are usual")
         self._check_collaborators()
-        if self.max_inflight_msgs <= 0:
-            raise ConfigError("max_inflight_msgs", f"{self.max_inflight_msgs} is not at least 1")
+        if not 0 < self.max_inflight_msgs <= MAX_INTEGER:
+            raise ConfigError("max_inflight_msgs", f"{self.max_inflight_msgs} is not in [1, 2^63)")
         if 0 < self.max_inflight_bytes < self.max_size_per_msg:
             raise ConfigError(
                 "max_inflight_bytes",

@@ -8,6 +8,8 @@ Source: docs/differences.md, which lists each check that the reference lacks; et
 
 from __future__ import annotations
 
+from typing import Final
+
 from pyraft.confchange.restore import restore
 from pyraft.core.proposals import conf_change_of
 from pyraft.core.raft import Raft
@@ -41,6 +43,9 @@ from raftpb.enums import (
     MessageType,
 )
 from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, Message
+
+MAX_POSITION: Final = 2**62 - 1
+"""The largest term or index that may come in. A node adds to both, and what it adds must fit 63 bits as well."""
 
 
 def check_message(r: Raft, m: Message) -> None:
@@ -100,10 +105,12 @@ def _check_envelope(r: Raft, m: Message) -> None:
         raise InvalidMessageError(InvalidReason.WRONG_DESTINATION, f"{t} is for {m.to}, this is {r.id}")
     if m.from_ <= 0 or (m.from_ == r.id and carries_term and t is not MSG_TRANSFER_LEADER):
         raise InvalidMessageError(InvalidReason.BAD_SENDER, f"{t} from {m.from_} cannot have come over the network")
-    # One comparison for all: a negative number makes the union negative, one of 2^63 or more makes it too large.
-    numbers = m.from_ | m.term | m.log_term | m.index | m.commit | m.reject_hint | m.vote
-    if numbers < 0 or numbers > MAX_INTEGER:
-        raise InvalidMessageError(InvalidReason.MALFORMED, f"{t} from {m.from_} holds a number outside [0, 2^63)")
+    # One comparison for all: a negative number makes the union negative, one of 2^62 or more makes it too large.
+    numbers = m.term | m.log_term | m.index | m.commit | m.reject_hint
+    if numbers < 0 or numbers > MAX_POSITION or m.from_ > MAX_INTEGER:
+        raise InvalidMessageError(
+            InvalidReason.MALFORMED, f"{t} from {m.from_} holds a term or index outside [0, 2^62), or an id of 2^63"
+        )
     if carries_term:
         if m.term == 0:
             raise InvalidMessageError(InvalidReason.ZERO_TERM, f"{t} from {m.from_} carries no term")
@@ -120,8 +127,8 @@ def _check_entries(m: Message) -> None:
     """The entries follow the given position without a gap, their terms never fall, none is newer than its leader."""
     index: u64 = m.index
     term: u64 = m.log_term
-    if index > MAX_INTEGER - len(m.entries) - 1:
-        raise InvalidMessageError(InvalidReason.BAD_ENTRIES, f"the entries after {index} would pass 2^63 - 1")
+    if index > MAX_POSITION - len(m.entries):
+        raise InvalidMessageError(InvalidReason.BAD_ENTRIES, f"the entries after {index} would reach 2^62")
     for entry in m.entries:
         index += 1
         if entry.index != index or entry.term < term or entry.term == 0:
@@ -190,7 +197,7 @@ def _check_snapshot(m: Message) -> None:
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"{m.type} from {m.from_} without a snapshot")
     metadata = snapshot.metadata
     numbers = metadata.index | metadata.term
-    if numbers < 0 or numbers >= MAX_INTEGER:
+    if numbers < 0 or numbers > MAX_POSITION:
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"position ({metadata.term}, {metadata.index})")
     if metadata.term == 0 or metadata.term > m.term:
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"term {metadata.term} from a leader of term {m.term}")

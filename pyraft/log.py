@@ -131,7 +131,8 @@ class RaftLog:
                 lo = middle
             else:
                 index = middle - 1
-        return lo, self.term_or_unknown(lo)
+        found: u64 = self.term_or_unknown(lo)
+        return lo, found if found != UNKNOWN else 0
 
     # -- writing
 

@@ -135,16 +135,20 @@ class MemoryStorage(Source):
     def apply_snapshot(self, snapshot: Snapshot) -> None:
         """Replace the log by `snapshot`, as received from a leader or made for a new cluster.
 
-        Raises SnapshotOutOfDateError unless it is newer than the one there is; a snapshot of index 0 only sets the
-        configuration of an empty log.
+        Raises SnapshotOutOfDateError unless it is newer than the one there is, and covers what was compacted; a
+        snapshot of index 0 only sets the configuration of an empty log.
         """
+        index: u64 = snapshot.metadata.index
         current: u64 = self._snapshot.metadata.index
-        if current != 0 and current >= snapshot.metadata.index:
+        if current != 0 and current >= index:
+            raise SnapshotOutOfDateError(f"a snapshot at {current} is already there; one at {index} is not newer")
+        if index < self._offset or (index == 0 and self._entries):
             raise SnapshotOutOfDateError(
-                f"a snapshot at {current} is already there; one at {snapshot.metadata.index} is not newer"
+                f"the log is compacted up to {self._offset} and ends at {self.last_index()}; a snapshot at {index} "
+                "would lose entries that nothing replaces"
             )
         self._snapshot = snapshot
-        self._offset = snapshot.metadata.index
+        self._offset = index
         self._offset_term = snapshot.metadata.term
         self._entries = []
 

@@ -14,6 +14,7 @@ Source: etcd rawnode.go.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final, final
 
 from pyraft import async_writes, door
@@ -57,6 +58,8 @@ from raftpb.enums import (
     MSG_READ_INDEX,
     MSG_STORAGE_APPEND_RESP,
     MSG_STORAGE_APPLY_RESP,
+    ConfChangeTransition,
+    ConfChangeType,
 )
 from raftpb.message import NO_MESSAGES, ConfState, Entry, HardState, Message
 
@@ -493,7 +496,13 @@ class RawNode:
         r = self._raft
         if r.lease_based:
             raise MisuseError("forget_leader() would break the leases that ReadOnlyLeaseBased relies on")
-        roles.forget_leader(r)
+        self._busy = True
+        try:
+            roles.forget_leader(r)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
 
     # -- news from the transport
 
@@ -506,7 +515,7 @@ class RawNode:
         if r.role is LEADER and progress is not None:
             acks.handle_unreachable(progress)
         else:
-            r.logger.debug("%x: nothing to note about %d being unreachable", r.id, id)
+            self._note("%x: nothing to note about %d being unreachable", id)
 
     def report_snapshot(self, id: int, status: SnapshotStatus) -> None:
         """What became of the snapshot sent to `id`. To be called for every MsgSnap, or the follower waits for ever.
@@ -521,7 +530,16 @@ class RawNode:
         if r.role is LEADER and progress is not None:
             acks.handle_snapshot_status(r, progress, status is SnapshotStatus.SnapshotFailure)
         else:
-            r.logger.debug("%x: nothing to note about a snapshot to %d", r.id, id)
+            self._note("%x: nothing to note about a snapshot to %d", id)
+
+    def _note(self, text: str, id: int) -> None:
+        self._busy = True
+        try:
+            self._raft.logger.debug(text, self._raft.id, id)
+        except BaseException as error:
+            self._fail(error)
+            raise
+        self._busy = False
 
     # -- beginnings and insight
 
@@ -579,14 +597,20 @@ class RawNode:
         r.msgs = []
         r.msgs_after_append = []
         r.read_states = []
-        r.logger.error("%x: stopped for good: %s", r.id, error)
+        # Where the logger is what failed, or fails as well, the first error is the one to be told.
+        with suppress(Exception):
+            r.logger.error("%x: stopped for good: %s", r.id, error)
 
 
 def _check_change(change: AnyConfChange) -> ConfChangeV2:
     if not isinstance(change, (ConfChange, ConfChangeV2)):
         raise TypeError(f"{change!r} is no membership change; a ConfChange or ConfChangeV2 is due")
     asked = change.as_v2()
+    if not isinstance(asked.transition, ConfChangeTransition):
+        raise ConfChangeError(f"{asked.transition!r} is not a ConfChangeTransition")
     for one in asked.changes:
+        if not isinstance(one.type, ConfChangeType):
+            raise ConfChangeError(f"{one.type!r} is not a ConfChangeType")
         if not 0 <= one.node_id <= MAX_INTEGER:
             raise ConfChangeError(f"node id {one.node_id} is not in [0, 2^63)")
     return asked

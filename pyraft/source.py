@@ -87,9 +87,12 @@ class StorageAdapter(Source):
 
     def snapshot_or_none(self) -> Snapshot | None:
         try:
-            return self._storage.snapshot()
+            snapshot = self._storage.snapshot()
         except SnapshotUnavailableError:
             return None
+        if not isinstance(snapshot, Snapshot):
+            raise StorageError(f"snapshot() gave {snapshot!r}; a Snapshot is due, an empty one at first")
+        return snapshot
 
 
 def _checked(call: str, value: int) -> u64:

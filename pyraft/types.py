@@ -1,4 +1,4 @@
-"""Small names that everything above shares: roles, options, positions in the log, and the two size units.
+"""Small names that everything above shares: roles, options, and the two size units.
 
 Source: etcd raft.go, types.go, util.go.
 """
@@ -6,9 +6,7 @@ Source: etcd raft.go, types.go, util.go.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, final
-
-from mypy_extensions import mypyc_attr
+from typing import Final
 
 from raftpb.enums import NamedInt
 from raftpb.integers import MAX_INTEGER, u64
@@ -25,7 +23,6 @@ __all__ = [
     "PRE_CANDIDATE",
     "SAFE",
     "CampaignRefusal",
-    "EntryId",
     "ReadOnlyOption",
     "Role",
     "SnapshotStatus",
@@ -71,30 +68,6 @@ class SnapshotStatus(NamedInt):
 
     SnapshotFinish = 1
     SnapshotFailure = 2
-
-
-@final
-@mypyc_attr(acyclic=True)
-class EntryId:
-    """A position in the log: an index and the term of the entry there (etcd entryID)."""
-
-    __slots__ = ("index", "term")
-    __hash__ = None  # type: ignore[assignment]
-
-    def __init__(self, term: u64, index: u64) -> None:
-        self.term = term
-        self.index = index
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, EntryId):
-            return NotImplemented
-        return self.term == other.term and self.index == other.index
-
-    def __repr__(self) -> str:
-        return f"EntryId(term={self.term}, index={self.index})"
-
-    def __reduce__(self) -> tuple[type[EntryId], tuple[int, int]]:
-        return (EntryId, (self.term, self.index))
 
 
 def encoded_size(entries: list[Entry]) -> u64:

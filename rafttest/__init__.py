@@ -21,6 +21,7 @@ from rafttest.configurations import ConfigurationEnv
 from rafttest.datadriven import MalformedTraceError
 from rafttest.interaction import InteractionEnv
 from rafttest.quorums import QuorumEnv
+from rafttest.ready_commands import RestlessError
 from rafttest.replay import Outcome, TraceResult, run_trace
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "MalformedTraceError",
     "Outcome",
     "QuorumEnv",
+    "RestlessError",
     "TraceResult",
     "run_trace",
 ]

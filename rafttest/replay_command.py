@@ -78,6 +78,8 @@ class _Session:
                 self._replay(read_trace(path))
             except MalformedTraceError as error:
                 self._complain(str(error))
+            except BrokenPipeError:
+                raise
             except OSError as error:
                 self._complain(f"{path}: {error.strerror or error}")
             self.progress.advance()

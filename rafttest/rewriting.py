@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rafttest.comparison import significant_lines
-from rafttest.datadriven import SEPARATOR, Trace
+from rafttest.datadriven import SEPARATOR, MalformedTraceError, Trace
 
 
 def rewritten(trace: Trace, outputs: Mapping[int, str]) -> str:
     """The text of `trace` with new outputs; `outputs` is by the line of the command.
 
-    Raises ValueError for an output that has a separator as a line, which the format cannot hold.
+    Raises MalformedTraceError for an output that has a separator as a line, which the format cannot hold.
     """
     lines: list[str] = []
     done = 0
@@ -27,7 +27,11 @@ def rewritten(trace: Trace, outputs: Mapping[int, str]) -> str:
         output = outputs.get(directive.line)
         if output is not None:
             lines += trace.lines[done : directive.block.start]
-            lines += _block(significant_lines(output))
+            new = significant_lines(output)
+            if SEPARATOR in new:
+                detail = f"the output has a line of {SEPARATOR}, which cannot be written"
+                raise MalformedTraceError(trace.path, directive.line, detail)
+            lines += _block(new)
             done = directive.block.stop
     lines += trace.lines[done:]
     return "".join([line + "\n" for line in lines])
@@ -35,8 +39,6 @@ def rewritten(trace: Trace, outputs: Mapping[int, str]) -> str:
 
 def _block(output: list[str]) -> list[str]:
     """The separator, or two and two if a blank line would end the block too early, and the output."""
-    if SEPARATOR in output:
-        raise ValueError(f"a line of {SEPARATOR} cannot be part of an expected output")
     if all(line.strip() for line in output):
         return [SEPARATOR, *output]
     return [SEPARATOR, SEPARATOR, *output, SEPARATOR, SEPARATOR]

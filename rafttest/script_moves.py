@@ -109,7 +109,7 @@ def elect(w: ScriptWriter) -> None:
     w.run(candidate)
     if prepared and w.chance(0.6):
         w.settle()
-        w.won(candidate, sure=candidate in w.voters)
+        w.won(candidate, sure=w.electable(candidate))
     else:
         w.rounds()
         w.won(candidate, sure=False)
@@ -118,7 +118,7 @@ def elect(w: ScriptWriter) -> None:
 
 def ensure_leader(w: ScriptWriter) -> None:
     """For moves that mean little without one."""
-    if not w.sure and w.chance(0.7):
+    if not w.sure and w.chance(0.9):
         elect(w)
 
 
@@ -233,6 +233,7 @@ def _propose_change(w: ScriptWriter) -> None:
         return
     count = w.rng.choice((1, 1, 1, 1, 2, 2, 3, 4))
     changes = " ".join(w.draw_changes(count))
+    w.sure = w.sure and w.electable(w.leader)
     if count == 1 and w.chance(0.3):
         w.say(f"propose-conf-change {proposer} v1=true", changes)
         return
@@ -271,13 +272,13 @@ def cut_off(w: ScriptWriter) -> None:
         w.say(f"process-ready {w.leader}")
         w.say(f"deliver-msgs {victims[0]}")
         w.say(f"process-ready {victims[0]}")
-    for _ in range(w.rng.randint(1, 6)):
+    for _ in range(w.rng.randint(1, 7)):
         w.propose(w.leader)
     w.stabilize(w.nodes(*victims))
     if w.chance(0.8):
         w.drop(victims)
     if w.chance(0.7):
-        if not set(victims) & set(w.voters) or len(w.voters) > 2 * len(victims):
+        if len(w.voters) > 2 * len(set(victims) & set(w.voters)):
             w.applied = w.last
         compact(w)
     if w.chance(0.2):  # with a checked quorum the leader now takes everybody for inactive
@@ -323,10 +324,11 @@ def _come_back(w: ScriptWriter, node: int) -> None:
 
 
 def compact(w: ScriptWriter) -> None:
-    """Mostly what the leader is believed to have applied, rarely again or elsewhere."""
-    node = w.leader if w.chance(0.8) else w.voter()
-    behind = w.rng.choice((0, 0, 1, 1, 2, 3, 5, 8))
-    w.say(f"compact {node} {max(w.applied - behind, 1)}")
+    """What the leader is believed to have applied, rarely elsewhere: compacting more than is there would be fatal."""
+    if (w.sure and w.leader in w.founders) or w.chance(0.05):
+        node = w.leader if w.chance(0.9) else w.voter()
+        behind = w.rng.choice((0, 1, 1, 1, 2, 2, 3, 5, 8))
+        w.say(f"compact {node} {max(w.applied - behind, 1)}")
 
 
 def trouble(w: ScriptWriter) -> None:
@@ -394,7 +396,7 @@ MOVES: Final[tuple[tuple[Callable[[ScriptWriter], None], float], ...]] = (
     (overwrite, 2.5),
     (change_members, 6),
     (grow, 0.3),
-    (cut_off, 5),
+    (cut_off, 6),
     (compact, 1),
     (trouble, 1.5),
     (look, 2),

@@ -31,6 +31,7 @@ class ScriptWriter:
         self.payloads = 0  # proposals so far: numbers their data
         self.size = 0  # nodes created: their ids are 1..size
         self.asynchronous: set[int] = set()  # those with asynchronous storage writes
+        self.founders = range(0)  # those that had a log from the start
         self.validating = True  # whether nodes refuse membership changes that they could not apply
         self.voters: list[int] = []
         self.learners: list[int] = []
@@ -70,9 +71,16 @@ class ScriptWriter:
         """Voters that exist: a member may not have been created."""
         return [voter for voter in self.voters if voter <= self.size and voter not in without]
 
+    def electable(self, node: int) -> bool:
+        """Whether this voter could win: more than half of the voters exist."""
+        return node in self.voters and 2 * len(self.present_voters()) > len(self.voters)
+
     def voter(self) -> int:
-        """A voter that exists; any node if none does."""
-        return self.rng.choice(self.present_voters() or self.nodes())
+        """A voter that exists, often one that is likely to know it; any node if there is none."""
+        present = self.present_voters()
+        if self.chance(0.5):
+            present = [voter for voter in present if voter in self.founders] or present
+        return self.rng.choice(present or self.nodes())
 
     # Creating nodes.
 
@@ -95,6 +103,7 @@ class ScriptWriter:
             self.add(total - first, f"{members} index={older}{self.options()}")
         else:
             self.add(total, f"{members} index={self.last}{options}")
+        self.founders = range(1, self.size + 1)
         if self.chance(0.6):
             self.add(rng.choice((1, 1, 2, 3, 7)), options)
 
@@ -230,7 +239,7 @@ class ScriptWriter:
         for _ in range(count):
             few = len(self.voters) == 1 or (len(self.voters) == 2 and self.chance(0.7))
             kind = rng.choice("vvvvllllrrrru")
-            node = rng.randint(1, self.size + 1)
+            node = self.size + 1 if self.chance(0.05) else self.node()
             if kind in "rl" and self.chance(0.5):
                 node = self.leader if self.chance(0.3) else rng.choice(self.voters)
             if few and node in self.voters:

@@ -55,6 +55,9 @@ func (h *interaction) handle(t *testing.T, d datadriven.TestData) string {
 	if err := h.readIndex(d.CmdArgs); err != nil {
 		return err.Error()
 	}
+	if h.env.Output.Len() == 0 {
+		return "ok"
+	}
 	return h.env.Output.String()
 }
 

@@ -13,7 +13,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
+	"regexp"
 )
 
 // Exit codes.
@@ -22,6 +22,9 @@ const (
 	exitDiffers = 1
 	exitTrouble = 2 // wrong usage, or a file that cannot be read, parsed or written
 )
+
+// noTrace matches names of what is skipped in folders.
+var noTrace = regexp.MustCompile(`^[.#]|~$|\.md$`)
 
 // session is one run of the program: its options and what it has counted so far.
 type session struct {
@@ -71,6 +74,7 @@ func run(args []string, out *bufio.Writer, complaints io.Writer) int {
 			fmt.Fprintln(complaints, err)
 			code = exitTrouble
 		}
+		out.Flush() // an error stays and is reported at the end
 	}
 	s.summary()
 	if code == exitSame && !s.rewrite && s.differing+s.cut > 0 {
@@ -80,7 +84,7 @@ func run(args []string, out *bufio.Writer, complaints io.Writer) int {
 }
 
 // find lists the files that the paths name: themselves, or everything below a folder in the order of the names, except
-// what editors leave behind.
+// what editors leave behind and Markdown, which explains traces.
 func find(paths []string) ([]string, error) {
 	var files []string
 	for _, root := range paths {
@@ -88,14 +92,11 @@ func find(paths []string) ([]string, error) {
 			if err != nil {
 				return err
 			}
-			name := entry.Name()
-			leftover := strings.HasPrefix(name, ".") || strings.HasPrefix(name, "#") || strings.HasSuffix(name, "~")
-			if path == root || !leftover {
-				if !entry.IsDir() {
-					files = append(files, path)
-				}
-			} else if entry.IsDir() {
+			switch hidden := path != root && noTrace.MatchString(entry.Name()); {
+			case hidden && entry.IsDir():
 				return filepath.SkipDir
+			case !hidden && !entry.IsDir():
+				files = append(files, path)
 			}
 			return nil
 		})
@@ -134,7 +135,7 @@ func (s *session) file(path string) error {
 			d.expected = actual
 		} else if expected := normalize(d.expected); actual != expected {
 			s.differing++
-			fmt.Fprintf(s.out, "%s:%d: %s\n", path, d.line, d.data.Cmd)
+			fmt.Fprintf(s.out, "%s:%d: %s\n", path, d.line, d.command)
 			if !s.quiet {
 				fmt.Fprintln(s.out, difference(expected, actual))
 			}
@@ -153,7 +154,7 @@ func (s *session) summary() {
 	}
 	fmt.Fprintf(s.out, "%d commands in %d files: %s", s.commands, s.files, verb)
 	if s.cut > 0 {
-		fmt.Fprintf(s.out, ", %d files end early", s.cut)
+		fmt.Fprintf(s.out, ", %d ended early", s.cut)
 	}
 	fmt.Fprintln(s.out)
 }

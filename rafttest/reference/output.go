@@ -11,8 +11,11 @@ import (
 var logLine = regexp.MustCompile(`^\s*(DEBUG|INFO|WARN|ERROR|FATAL) `)
 
 // normalize is what counts of an output: without log lines, whose texts are every implementation's own, and without
-// spaces at the ends of lines. A command that says nothing else says ok.
+// spaces at the ends of lines. A command that says nothing else says ok. No output at all is one not recorded yet.
 func normalize(output string) string {
+	if output == "" {
+		return ""
+	}
 	var kept []string
 	for line := range strings.Lines(output) {
 		if line = strings.TrimRight(line, " \r\n"); !logLine.MatchString(line) {

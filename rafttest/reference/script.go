@@ -20,17 +20,16 @@ type script struct {
 // directive is one command of a trace.
 type directive struct {
 	data     datadriven.TestData // the command, its arguments and its input
-	line     int                 // the command's, from 1
+	command  string              // its line
+	line     int                 // where that is, from 1
 	text     string              // verbatim: the comments before it, the command and its input
 	expected string
 }
 
 // parse reads a trace. An error begins with the number of its line.
 func parse(content string) (*script, error) {
-	lines := strings.SplitAfter(content, "\n")
-	if lines[len(lines)-1] == "" {
-		lines = lines[:len(lines)-1]
-	}
+	lines := strings.SplitAfter(strings.TrimSuffix(content, "\n"), "\n")
+	lines[len(lines)-1] += "\n"
 	var s script
 	begin := 0
 	for i := 0; i < len(lines); {
@@ -43,6 +42,7 @@ func parse(content string) (*script, error) {
 		for i++; strings.HasSuffix(line, `\`) && i < len(lines); i++ {
 			line = strings.TrimSuffix(line, `\`) + " " + strings.TrimSpace(lines[i])
 		}
+		d.command = line
 		var err error
 		if d.data.Cmd, d.data.CmdArgs, err = datadriven.ParseLine(line); err != nil {
 			return nil, fmt.Errorf("%d: %w", d.line, err)
