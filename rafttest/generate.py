@@ -23,7 +23,7 @@ def random_script(seed: int, commands: int = 200) -> str:
     rng = random.Random(seed)
     writer = ScriptWriter(rng)
     moves = [move for move, _ in MOVES]
-    weights = [weight * rng.choice((0.2, 1, 1, 1, 4)) for _, weight in MOVES]
+    weights = [weight * rng.choice((0.3, 1, 1, 1, 3)) for _, weight in MOVES]
     writer.create()
     while len(writer.written) < commands:
         rng.choices(moves, weights)[0](writer)

@@ -277,7 +277,7 @@ def cut_off(w: ScriptWriter) -> None:
     w.stabilize(w.nodes(*victims))
     if w.chance(0.8):
         w.drop(victims)
-    if w.chance(0.7):
+    if w.chance(0.85):
         if len(w.voters) > 2 * len(set(victims) & set(w.voters)):
             w.applied = w.last
         compact(w)
@@ -355,7 +355,7 @@ def look(w: ScriptWriter) -> None:
 
 def hush(w: ScriptWriter) -> None:
     """A move at another log level; at NONE commands say nothing either."""
-    w.say(f"log-level {w.rng.choice(('info', 'WARN', 'Error', 'fatal', 'none'))}")
+    w.say(f"log-level {w.rng.choice(('info', 'WARN', 'Error', 'fatal', 'none', 'none'))}")
     w.rng.choice((write, elect, change_members))(w)
     w.say("log-level debug")
 
@@ -388,18 +388,18 @@ MOVES: Final[tuple[tuple[Callable[[ScriptWriter], None], float], ...]] = (
     (ScriptWriter.settle, 3),
     (write, 5),
     (read, 4),
-    (beat, 2),
+    (beat, 1.5),
     (elect, 3),
     (duel, 1),
     (lose_quorum, 0.7),
-    (transfer, 3),
+    (transfer, 4),
     (overwrite, 2.5),
-    (change_members, 6),
+    (change_members, 9),
     (grow, 0.3),
-    (cut_off, 6),
+    (cut_off, 7),
     (compact, 1),
     (trouble, 1.5),
     (look, 2),
-    (hush, 0.3),
+    (hush, 0.5),
     (mistake, 0.5),
 )

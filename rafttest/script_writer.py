@@ -158,9 +158,9 @@ class ScriptWriter:
 
     def rounds(self) -> None:
         """Let some nodes work and receive, step by step."""
-        for _ in range(self.rng.choice((1, 1, 2, 3))):
-            self.work(self.some(self.nodes()))
-            for node in self.some(self.nodes()):
+        for _ in range(self.rng.choice((1, 1, 1, 2))):
+            self.work(self.some(self.nodes())[:4])
+            for node in self.some(self.nodes())[:4]:
                 self.deliver(node)
 
     def work(self, nodes: list[int]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from raftpb_strategies import (
     KINDS,
@@ -252,6 +252,7 @@ def test_unknown_types_of_a_step_are_refused(number: int) -> None:
 
 
 @each_kind
+@settings(max_examples=20)
 @given(data=st.data())
 def test_cut_short_at_every_byte(kind: Kind, data: st.DataObject) -> None:
     encoded = kind.encode(data.draw(kind.values))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from random_cluster import MOVES, SETTINGS, SIZE, Move, RandomCluster, long_history
 
 from pyraft import Config, CoreState, MemoryStorage, MisuseError, NullLogger, Peer, RawNode
 from raftpb.enums import MSG_HEARTBEAT
@@ -20,7 +21,6 @@ from raftpb.message import Message
 from rafttest.comparison import significant_lines
 from rafttest.datadriven import read_trace
 from rafttest.interaction import COMMANDS, InteractionEnv
-from random_cluster import MOVES, SETTINGS, SIZE, Move, RandomCluster, long_history
 
 ROOT = Path(__file__).parents[1]
 TRACES = [ROOT / "tests" / "traces", ROOT.parent / "shared" / "traces"]

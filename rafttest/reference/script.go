@@ -28,8 +28,12 @@ type directive struct {
 
 // parse reads a trace. An error begins with the number of its line.
 func parse(content string) (*script, error) {
-	lines := strings.SplitAfter(strings.TrimSuffix(content, "\n"), "\n")
-	lines[len(lines)-1] += "\n"
+	lines := strings.SplitAfter(content, "\n")
+	if last := len(lines) - 1; lines[last] == "" {
+		lines = lines[:last]
+	} else {
+		lines[last] += "\n"
+	}
 	var s script
 	begin := 0
 	for i := 0; i < len(lines); {

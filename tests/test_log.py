@@ -1,0 +1,705 @@
+"""RaftLog, which is half on disk and half in memory, against a plain list."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import Any, SupportsIndex, overload
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from pyraft.errors import CompactedError, InvariantError
+from pyraft.log import RaftLog
+from pyraft.memory_storage import MemoryStorage
+from pyraft.source import UNKNOWN, source_of
+from pyraft.types import NO_LIMIT, limited_slice
+from pyraft.unstable import KEPT_BYTES
+from raftpb.enums import ENTRY_NORMAL
+from raftpb.message import NO_ENTRIES, ConfState, Entry, HardState, Snapshot, SnapshotMetadata
+
+
+class CountingStorage:
+    """A Storage that counts how often it is asked."""
+
+    def __init__(self, memory: MemoryStorage) -> None:
+        self.memory = memory
+        self.calls: Counter[str] = Counter()
+
+    def initial_state(self) -> tuple[HardState, ConfState]:
+        return self.memory.initial_state()
+
+    def entries(self, lo: int, hi: int, max_size: int, /) -> list[Entry]:
+        self.calls["entries"] += 1
+        return self.memory.entries(lo, hi, max_size)
+
+    def term(self, index: int, /) -> int:
+        self.calls["term"] += 1
+        return self.memory.term(index)
+
+    def first_index(self) -> int:
+        self.calls["first_index"] += 1
+        return self.memory.first_index()
+
+    def last_index(self) -> int:
+        self.calls["last_index"] += 1
+        return self.memory.last_index()
+
+    def snapshot(self) -> Snapshot:
+        self.calls["snapshot"] += 1
+        return self.memory.snapshot()
+
+
+def run(first: int, *terms: int, data: bytes = b"") -> list[Entry]:
+    return [Entry(ENTRY_NORMAL, term, index, data) for index, term in enumerate(terms, first)]
+
+
+def snapshot(index: int, term: int) -> Snapshot:
+    return Snapshot(b"", SnapshotMetadata(ConfState((1,)), index, term))
+
+
+def stored(*terms: int, below: int = 0, compacted: int = 0) -> MemoryStorage:
+    """A Storage with a snapshot of term 1 at `below` and entries of `terms` after it, compacted up to `compacted`."""
+    memory = MemoryStorage()
+    if below:
+        memory.apply_snapshot(snapshot(below, 1))
+    memory.append(run(below + 1, *terms))
+    if compacted:
+        memory.compact(compacted)
+    return memory
+
+
+def log_of(storage: MemoryStorage, *unstable: int, committed: int = 0, limit: int = NO_LIMIT) -> RaftLog:
+    """A log on `storage` with entries of terms `unstable` in memory."""
+    log = RaftLog(storage, limit)
+    if unstable:
+        log.append(run(log.last_index() + 1, *unstable))
+    log.commit_to(committed)
+    return log
+
+
+# -- where it begins
+
+
+def test_it_begins_where_the_storage_does() -> None:
+    log = log_of(stored(1, 1, 2, below=4, compacted=5))
+    assert (log.first_index(), log.last_index(), log.last_term()) == (6, 7, 2)
+    assert (log.committed, log.applying, log.applied) == (5, 5, 5)
+
+
+def test_an_empty_log_ends_at_zero() -> None:
+    log = log_of(MemoryStorage())
+    assert (log.first_index(), log.last_index(), log.last_term()) == (1, 0, 0)
+    assert log.matches(0, 0)
+    assert not log.matches(0, 1)
+    assert log.slice(1, 1, NO_LIMIT) == []
+
+
+def test_a_storage_that_has_lost_its_last_term_is_an_error() -> None:
+    storage = stored(1, 1)
+    log = log_of(storage)
+    storage.apply_snapshot(snapshot(9, 4))
+    with pytest.raises(InvariantError, match=r"does not know the term of its last index 2"):
+        log.last_term()
+
+
+@pytest.mark.parametrize(
+    ("term", "index", "up_to_date"),
+    [
+        pytest.param(3, 1, True, id="shorter, but of a later term"),
+        pytest.param(2, 6, True, id="longer"),
+        pytest.param(2, 5, True, id="the same"),
+        pytest.param(2, 4, False, id="shorter"),
+        pytest.param(1, 99, False, id="longer, but of an earlier term"),
+    ],
+)
+@pytest.mark.parametrize("in_memory", [True, False], ids=["in memory", "on disk"])
+def test_is_up_to_date(term: int, index: int, up_to_date: bool, in_memory: bool) -> None:
+    log = log_of(stored(1, 1, 1), 2, 2) if in_memory else log_of(stored(1, 1, 1, 2, 2))
+    assert log.is_up_to_date(term, index) is up_to_date
+
+
+# -- following a leader
+
+
+@pytest.mark.parametrize(
+    ("prev_term", "prev_index", "terms", "ends"),
+    [
+        pytest.param(3, 5, (), [1, 1, 2, 2, 3], id="nothing, at the end"),
+        pytest.param(3, 5, (3, 4), [1, 1, 2, 2, 3, 3, 4], id="at the end"),
+        pytest.param(2, 3, (), [1, 1, 2, 2, 3], id="nothing, in the middle"),
+        pytest.param(2, 3, (2, 3), [1, 1, 2, 2, 3], id="what is here already"),
+        pytest.param(1, 2, (2,), [1, 1, 2, 2, 3], id="a part of what is here"),
+        pytest.param(2, 3, (2, 3, 3), [1, 1, 2, 2, 3, 3], id="what is here and one more"),
+        pytest.param(2, 3, (4,), [1, 1, 2, 4], id="another term"),
+        pytest.param(2, 4, (4, 4), [1, 1, 2, 2, 4, 4], id="another term at the end"),
+        pytest.param(1, 2, (2, 2, 2), [1, 1, 2, 2, 2], id="an earlier term than there is"),
+        pytest.param(2, 5, (4,), None, id="after an entry of another term"),
+        pytest.param(3, 6, (4,), None, id="after an entry that is not here"),
+        pytest.param(4, 3, (), None, id="nothing, after an entry of another term"),
+    ],
+)
+@pytest.mark.parametrize("in_memory", [0, 2, 3], ids=["on disk", "half in memory", "mostly in memory"])
+def test_maybe_append(
+    prev_term: int, prev_index: int, terms: tuple[int, ...], ends: list[int] | None, in_memory: int
+) -> None:
+    here = [1, 1, 2, 2, 3]
+    log = log_of(stored(*here[: 5 - in_memory]), *here[5 - in_memory :], committed=2)
+    given = run(prev_index + 1, *terms)
+    assert log.maybe_append(prev_term, prev_index, given) is (ends is not None)
+    expected = here if ends is None else ends
+    assert [log.term_or_unknown(index) for index in range(1, log.last_index() + 1)] == expected
+
+
+def test_what_is_here_already_is_not_written_again() -> None:
+    log = log_of(stored(1, 1, 1))
+    log.maybe_append(1, 1, run(2, 1, 1, 2))
+    assert log.unstable.next_entries() == run(4, 2)
+
+
+@pytest.mark.parametrize("index", [1, 2], ids=["below the commit index", "at the commit index"])
+def test_a_committed_entry_is_never_replaced(index: int) -> None:
+    log = log_of(stored(1, 1), 1, committed=2)
+    with pytest.raises(InvariantError, match=rf"^entry {index} would replace one that is committed up to 2$"):
+        log.maybe_append(1 if index > 1 else 0, index - 1, run(index, 9))
+    assert [log.term_or_unknown(at) for at in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_the_commit_index_stays_within_the_log_and_never_falls() -> None:
+    log = log_of(stored(1, 1), 1)
+    log.commit_to(3)
+    log.commit_to(1)
+    assert log.committed == 3
+    with pytest.raises(InvariantError, match=r"^commit index 4 lies beyond the last index 3$"):
+        log.commit_to(4)
+    assert log.committed == 3
+
+
+# -- where two logs part
+
+
+@pytest.mark.parametrize(
+    ("index", "term", "found"),
+    [
+        pytest.param(9, 2, (9, 0), id="beyond the log"),
+        pytest.param(8, 5, (8, 5), id="at the end"),
+        pytest.param(8, 4, (6, 3), id="a term that is not here"),
+        pytest.param(8, 3, (6, 3), id="a term that is"),
+        pytest.param(5, 3, (5, 3), id="from the middle"),
+        pytest.param(8, 2, (4, 2), id="further down"),
+        pytest.param(4, 1, (3, 1), id="the position that the snapshot stands for"),
+        pytest.param(8, 0, (2, 0), id="too low for all that is here"),
+        pytest.param(2, 9, (2, 0), id="below all that is here"),
+        pytest.param(0, 9, (0, 0), id="nothing to look at"),
+    ],
+)
+def test_find_conflict_by_term(index: int, term: int, found: tuple[int, int]) -> None:
+    log = log_of(stored(2, 3, 3, below=3), 5, 5)
+    assert log.find_conflict_by_term(index, term) == found
+
+
+@pytest.mark.parametrize(
+    ("index", "term", "found"),
+    [
+        pytest.param(3, 0, (0, 0), id="nothing agrees"),
+        pytest.param(1, 0, (0, 0), id="nothing below the first"),
+        pytest.param(3, 1, (2, 1), id="something agrees"),
+    ],
+)
+def test_find_conflict_by_term_in_a_log_that_has_its_beginning(index: int, term: int, found: tuple[int, int]) -> None:
+    assert log_of(stored(1, 1), 2).find_conflict_by_term(index, term) == found
+
+
+def test_the_search_for_the_place_where_logs_part_does_not_walk() -> None:
+    storage = CountingStorage(stored(*range(1, 2001)))
+    log = RaftLog(source_of(storage), NO_LIMIT)
+    storage.calls.clear()
+    assert log.find_conflict_by_term(1999, 700) == (700, 700)
+    assert storage.calls["term"] < 20
+
+
+class CompactingStorage(CountingStorage):
+    """A Storage that another thread compacts between two questions."""
+
+    def first_index(self) -> int:
+        first = super().first_index()
+        if self.calls["first_index"] > 1 and first < 4:
+            self.memory.compact(3)
+        return first
+
+
+def test_a_term_that_vanishes_during_the_search_counts_as_unknown() -> None:
+    log = RaftLog(source_of(CompactingStorage(stored(1, 1, 1, 4, 4))), NO_LIMIT)
+    assert log.find_conflict_by_term(5, 0) == (2, 0)
+
+
+# -- reading
+
+
+@pytest.mark.parametrize(
+    ("lo", "hi", "limit", "expected"),
+    [
+        pytest.param(6, 7, NO_LIMIT, None, id="compacted"),
+        pytest.param(7, 9, NO_LIMIT, [7, 8], id="on disk"),
+        pytest.param(7, 11, NO_LIMIT, [7, 8, 9, 10], id="across"),
+        pytest.param(9, 11, NO_LIMIT, [9, 10], id="in memory"),
+        pytest.param(11, 11, NO_LIMIT, [], id="no entry at the end"),
+        pytest.param(7, 11, 0, [7], id="at least one"),
+        pytest.param(7, 11, 8, [7, 8], id="as much as fits on disk exactly"),
+        pytest.param(7, 11, 11, [7, 8], id="no room for one from memory"),
+        pytest.param(7, 11, 12, [7, 8, 9], id="room for one from memory"),
+        pytest.param(9, 11, 7, [9], id="cut in memory"),
+        pytest.param(9, 11, 0, [9], id="at least one from memory"),
+    ],
+)
+def test_slice(lo: int, hi: int, limit: int, expected: list[int] | None) -> None:
+    log = log_of(stored(1, 1, 1, 1, below=4, compacted=6), 1, 1)
+    found = log.slice(lo, hi, limit)
+    assert (None if found is None else [entry.index for entry in found]) == expected
+
+
+def test_entries_under_a_snapshot_that_waits_are_gone() -> None:
+    log = log_of(stored(1, 1, 1), committed=1)
+    log.restore(snapshot(3, 2))
+    log.append(run(4, 2))
+    assert (log.first_index(), log.last_index(), log.committed) == (4, 4, 3)
+    assert log.slice(3, 5, NO_LIMIT) is None
+    assert log.slice(4, 5, NO_LIMIT) == run(4, 2)
+    assert [log.term_or_unknown(index) for index in (2, 3, 4, 5)] == [UNKNOWN, 2, 2, UNKNOWN]
+
+
+def test_the_snapshot_to_send_is_the_newest() -> None:
+    storage = stored(1, 1)
+    storage.create_snapshot(2, ConfState((1,)), b"")
+    log = log_of(storage)
+    assert log.snapshot() is storage.snapshot()
+    received = snapshot(9, 3)
+    log.restore(received)
+    assert log.snapshot() is received
+
+
+def test_reading_examines_no_more_than_it_returns() -> None:
+    entries = CountingList(run(1, *[1] * 1000))
+    assert len(limited_slice(entries, 10, 1000, 13)) == 3
+    assert entries.looked_at <= 4
+
+
+class CountingList(list[Entry]):
+    """A list that counts how many of its items are looked at one by one; compiled code may not even do that."""
+
+    looked_at = 0
+
+    @overload
+    def __getitem__(self, at: SupportsIndex, /) -> Entry: ...
+    @overload
+    def __getitem__(self, at: slice[Any, Any, Any], /) -> list[Entry]: ...
+    def __getitem__(self, at: Any, /) -> Any:
+        if not isinstance(at, slice):
+            self.looked_at += 1
+        return super().__getitem__(at)
+
+
+def test_the_steady_state_asks_the_storage_nothing() -> None:
+    """Append, write, commit, apply, and answer for the entry before: all from memory."""
+    storage = CountingStorage(stored(1))
+    log = RaftLog(source_of(storage), NO_LIMIT)
+    log.commit_to(1)
+    log.accept_applying(1, 4, True)
+    log.applied_to(1, 4)
+    assert log.last_term() == 1
+    storage.calls.clear()
+    for index in range(2, 50):
+        assert log.maybe_append(1, index - 1, run(index, 1))
+        storage.memory.append(log.unstable.next_entries())
+        log.unstable.accept_in_progress()
+        log.commit_to(index)
+        log.stable_to(1, index)
+        handed = log.next_committed(False)
+        assert [entry.index for entry in handed] == [index]
+        log.accept_applying(index, 4, False)
+        log.applied_to(index, 4)
+    assert not storage.calls
+
+
+def test_a_lone_term_below_memory_is_asked_for_once() -> None:
+    storage = CountingStorage(stored(1, 2, 3))
+    log = RaftLog(source_of(storage), NO_LIMIT)
+    storage.calls.clear()
+    assert [log.last_term() for _ in range(5)] == [3] * 5
+    assert storage.calls == {"term": 1}
+
+
+def test_more_durable_entries_than_are_kept_are_read_back() -> None:
+    storage = CountingStorage(MemoryStorage())
+    log = RaftLog(source_of(storage), NO_LIMIT)
+    entries = run(1, 1, 1, 1, data=bytes(KEPT_BYTES // 2))
+    for entry in entries:
+        log.append([entry])
+        storage.memory.append([entry])
+    log.unstable.accept_in_progress()
+    log.stable_to(1, 3)
+    assert log.unstable.entries == []
+    log.commit_to(3)
+    assert log.next_committed(False) == entries
+    assert storage.calls["entries"] == 1
+
+
+# -- applying
+
+
+def test_entries_are_handed_out_within_what_the_limit_leaves() -> None:
+    log = log_of(MemoryStorage(), 1, 1, 1, 1, committed=4, limit=10)
+    first = log.next_committed(True)
+    assert first == run(1, 1, 1)
+    log.accept_applying(2, 8, True)
+    assert log.applying_paused, "the slice was cut"
+    assert log.next_committed(True) is NO_ENTRIES
+    log.applied_to(1, 4)
+    assert not log.applying_paused
+    assert log.next_committed(True) == run(3, 1), "6 bytes are left, one entry fits"
+    log.accept_applying(3, 4, True)
+    log.applied_to(3, 100)
+    assert (log.applying_size, log.applied, log.applying) == (0, 3, 3)
+
+
+def test_a_hand_out_that_reaches_the_limit_pauses() -> None:
+    log = log_of(MemoryStorage(), 1, 1, committed=2, limit=8)
+    log.accept_applying(2, 8, True)
+    assert log.applying_paused
+    log.commit_to(2)
+    log.append(run(3, 1))
+    log.commit_to(3)
+    assert not log.has_next_committed(True)
+    log.applied_to(2, 8)
+    assert log.next_committed(True) == run(3, 1)
+
+
+def test_what_was_not_handed_out_can_be_applied() -> None:
+    """After a snapshot the application is further than it was told."""
+    log = log_of(MemoryStorage(), 1, 1, 1, committed=3)
+    log.applied_to(2, 0)
+    assert (log.applied, log.applying) == (2, 2)
+    assert log.next_committed(True) == run(3, 1)
+
+
+@pytest.mark.parametrize("index", [0, 3], ids=["back", "beyond the commit index"])
+def test_the_applied_index_moves_forward_up_to_the_commit_index(index: int) -> None:
+    log = log_of(MemoryStorage(), 1, 1, 1, committed=2)
+    log.applied_to(1, 0)
+    with pytest.raises(InvariantError, match=rf"^applied index {index} is not in \[1, committed 2\]$"):
+        log.applied_to(index, 0)
+    assert log.applied == 1
+
+
+@pytest.mark.parametrize(
+    ("allow_unstable", "durable", "expected"),
+    [
+        pytest.param(True, 0, 3, id="also what is not durable"),
+        pytest.param(False, 0, 0, id="nothing is durable"),
+        pytest.param(False, 2, 2, id="a part is durable"),
+        pytest.param(False, 4, 3, id="more is durable than committed"),
+    ],
+)
+def test_max_appliable_index(allow_unstable: bool, durable: int, expected: int) -> None:
+    log = log_of(MemoryStorage(), 1, 1, 1, 1, committed=3)
+    log.unstable.accept_in_progress()
+    log.stable_to(1, durable)
+    assert log.max_appliable_index(allow_unstable) == expected
+    assert log.has_next_committed(allow_unstable) is (expected > 0)
+
+
+def test_a_snapshot_that_waits_comes_before_what_follows_it() -> None:
+    log = log_of(MemoryStorage(), 1, committed=1)
+    log.restore(snapshot(5, 2))
+    log.append(run(6, 2))
+    log.commit_to(6)
+    assert log.next_committed(True) is NO_ENTRIES
+    log.unstable.stable_snapshot_to(5)
+    log.applied_to(5, 0)
+    assert log.next_committed(True) == run(6, 2)
+
+
+def test_an_entry_that_was_compacted_too_early_is_an_error() -> None:
+    storage = stored(1, 1, 1)
+    log = log_of(storage, committed=3)
+    storage.compact(2)
+    with pytest.raises(InvariantError, match=r"^entry 1 was compacted before it was handed out for applying$"):
+        log.next_committed(True)
+
+
+def test_compaction_is_told_by_an_error_of_its_own() -> None:
+    """The adapter reads it as None, whatever the Storage."""
+    storage = CountingStorage(stored(1, 1, 1))
+    log = RaftLog(source_of(storage), NO_LIMIT)
+    storage.memory.compact(2)
+    with pytest.raises(CompactedError):
+        storage.entries(2, 4, NO_LIMIT)
+    assert log.slice(2, 4, NO_LIMIT) is None
+
+
+# -- all of it
+
+
+def limited(entries: list[Entry], limit: int) -> list[Entry]:
+    """The longest beginning of at most `limit` encoded bytes, and at least one entry."""
+    taken: list[Entry] = []
+    size = 0
+    for entry in entries:
+        size += entry.encoded_size()
+        if taken and size > limit:
+            break
+        taken.append(entry)
+    return taken
+
+
+LIMITS = st.sampled_from([0, 3, 4, 9, 13, 25, KEPT_BYTES, NO_LIMIT])
+DATA = st.sampled_from([b"", b"", b"x", b"0123456789", bytes(KEPT_BYTES // 3 + 1)])
+
+
+class LogMachine(RuleBasedStateMachine):
+    """`entries[i]` is the entry of index start + 1 + i; the Storage lags behind and has forgotten what was applied.
+
+    What is handed out for writing waits in `writes`, in order: the term of that time, a snapshot, entries, and the end
+    of the log.
+    """
+
+    @initialize(
+        asynchronous=st.booleans(),
+        adapted=st.booleans(),
+        limit=st.sampled_from([1, 9, 13, 40, NO_LIMIT]),
+        below=st.integers(0, 3),
+    )
+    def begin(self, asynchronous: bool, adapted: bool, limit: int, below: int) -> None:
+        self.storage = stored(below=below)
+        self.log = RaftLog(source_of(CountingStorage(self.storage)) if adapted else self.storage, limit)
+        self.allow_unstable = not asynchronous
+        self.limit = limit
+        self.term = 1
+        self.committed = self.applying = self.applied = 0
+        self.paused = False
+        self.outstanding: deque[tuple[int, int]] = deque()
+        self.writes: deque[tuple[int, Snapshot | None, list[Entry], int]] = deque()
+        self.snapshot: Snapshot | None = None
+        self.snapshot_taken = False
+        self.begin_at(below, 1 if below else 0)
+        self.applying = self.applied = below
+
+    def begin_at(self, index: int, term: int) -> None:
+        self.start = self.durable = self.taken = self.committed = index
+        self.start_term = term
+        self.entries: list[Entry] = []
+
+    def last(self) -> int:
+        return self.start + len(self.entries)
+
+    def among(self, lo: int, hi: int) -> list[Entry]:
+        """Of index (lo, hi]."""
+        return self.entries[lo - self.start : hi - self.start]
+
+    def first(self) -> int:
+        return self.start + 1 if self.snapshot is not None else self.storage.first_index()
+
+    def term_at(self, index: int) -> int:
+        if not self.first() - 1 <= index <= self.last():
+            return UNKNOWN
+        return self.start_term if index == self.start else self.entries[index - self.start - 1].term
+
+    def outstanding_size(self) -> int:
+        return sum(size for _, size in self.outstanding)
+
+    def max_appliable(self) -> int:
+        return self.committed if self.allow_unstable else min(self.committed, self.durable)
+
+    def write(self, first: int, given: list[Entry]) -> None:
+        del self.entries[first - self.start - 1 :]
+        self.entries += given
+        self.durable = min(self.durable, first - 1)
+        self.taken = min(self.taken, first - 1)
+
+    # -- a leader's and a follower's writes
+
+    @rule(count=st.integers(1, 3), data=DATA)
+    def append(self, count: int, data: bytes) -> None:
+        given = run(self.last() + 1, *[self.term] * count, data=data)
+        self.write(self.last() + 1, given)
+        self.log.append(given)
+        given.clear()
+
+    @rule()
+    def begin_a_term(self) -> None:
+        self.term += 1
+
+    @rule(data=DATA, overlap=st.integers(0, 4), count=st.integers(0, 3), back=st.integers(0, 5))
+    def follow(self, data: bytes, overlap: int, count: int, back: int) -> None:
+        """A leader of this term brings some of what is here, and then something else of its own."""
+        fork = max(self.last() - back, self.committed)
+        if count and self.term_at(fork + 1) == self.term:
+            return
+        prev = max(fork - overlap, self.committed)
+        given = [*self.among(prev, fork), *run(fork + 1, *[self.term] * count, data=data)]
+        if count:
+            self.write(fork + 1, given[fork - prev :])
+        assert self.log.maybe_append(self.term_at(prev), prev, given)
+        given.clear()
+
+    @rule(index=st.integers(0, 60), wrong_by=st.sampled_from([-1, 1]))
+    def follow_in_vain(self, index: int, wrong_by: int) -> None:
+        prev_term = max(self.term_at(index), 0) + wrong_by
+        if self.log.term_or_unknown(index) != prev_term:
+            assert not self.log.maybe_append(prev_term, index, run(index + 1, self.term + 1))
+
+    @precondition(lambda self: self.committed > 0)
+    @rule(back=st.integers(0, 3))
+    def replace_what_is_committed(self, back: int) -> None:
+        with pytest.raises(InvariantError):
+            self.log.append(run(max(self.committed - back, 1), self.term + 1))
+
+    @rule(ahead=st.integers(-2, 6))
+    def commit(self, ahead: int) -> None:
+        if self.committed + ahead > self.last():
+            with pytest.raises(InvariantError):
+                self.log.commit_to(self.committed + ahead)
+        else:
+            self.log.commit_to(self.committed + ahead)
+            self.committed = max(self.committed, self.committed + ahead)
+
+    @precondition(lambda self: len(self.entries) > 4)
+    @rule(ahead=st.integers(1, 9))
+    def restore(self, ahead: int) -> None:
+        """A snapshot of a new leader, over a log that does not agree with it."""
+        self.term += 1
+        index = self.committed + ahead
+        self.snapshot = snapshot(index, self.term)
+        self.snapshot_taken = False
+        self.log.restore(self.snapshot)
+        self.begin_at(index, self.term)
+
+    # -- the disk
+
+    @rule()
+    def take(self) -> None:
+        handed = self.log.unstable.next_entries()
+        assert handed == self.among(self.taken, self.last())
+        given = self.log.unstable.next_snapshot()
+        assert given == (None if self.snapshot_taken else self.snapshot)
+        self.writes.append((self.term, given, list(handed), self.last()))
+        if handed:
+            handed.clear()
+        self.log.unstable.accept_in_progress()
+        self.taken = self.last()
+        self.snapshot_taken = self.snapshot is not None
+
+    @precondition(lambda self: self.writes)
+    @rule()
+    def finish_a_write(self) -> None:
+        term, given, entries, end = self.writes.popleft()
+        end_term = entries[-1].term if entries else self.term_at(end)
+        if given is not None:
+            self.storage.apply_snapshot(given)
+        self.storage.append(entries)
+        if term == self.term and self.durable < end <= self.last() and self.term_at(end) == end_term:
+            self.durable = end
+            self.taken = max(self.taken, end)
+        if term == self.term:
+            self.log.stable_to(end_term, end)
+        if given is not None:
+            index = given.metadata.index
+            if given == self.snapshot:
+                self.snapshot = None
+                self.snapshot_taken = False
+            self.log.unstable.stable_snapshot_to(index)
+            self.apply_up_to(max(index, self.applied), 0)
+
+    @rule(index=st.integers(0, 60), wrong_by=st.sampled_from([-1, 1]))
+    def be_told_of_another_entry(self, index: int, wrong_by: int) -> None:
+        self.log.stable_to(max(self.term_at(index), 1) + wrong_by, index)
+
+    @rule(behind=st.integers(0, 3))
+    def compact(self, behind: int) -> None:
+        index = min(self.applied, self.durable) - behind
+        if self.snapshot is None and self.storage.first_index() <= index:
+            self.storage.compact(index)
+
+    # -- the application
+
+    @rule()
+    def hand_out(self) -> None:
+        expected: list[Entry] = []
+        if not self.paused and self.snapshot is None:
+            expected = limited(self.among(self.applying, self.max_appliable()), self.limit - self.outstanding_size())
+        assert self.log.has_next_committed(self.allow_unstable) is bool(expected)
+        handed = self.log.next_committed(self.allow_unstable)
+        assert handed == expected
+        if handed:
+            end, size = handed[-1].index, sum(entry.encoded_size() for entry in handed)
+            handed.clear()
+            self.log.accept_applying(end, size, self.allow_unstable)
+            self.applying = end
+            self.outstanding.append((end, size))
+            self.paused = self.outstanding_size() >= self.limit or end < self.max_appliable()
+
+    @precondition(lambda self: self.outstanding)
+    @rule()
+    def apply(self) -> None:
+        end, size = self.outstanding.popleft()
+        self.apply_up_to(max(end, self.applied), size)
+
+    def apply_up_to(self, index: int, size: int) -> None:
+        self.log.applied_to(index, size)
+        self.applied = index
+        self.applying = max(self.applying, index)
+        self.paused = self.outstanding_size() >= self.limit
+
+    # -- questions
+
+    @rule(lo=st.integers(1, 60), count=st.integers(0, 12), limit=LIMITS)
+    def read(self, lo: int, count: int, limit: int) -> None:
+        lo = min(lo, self.last() + 1)
+        hi = min(lo + count, self.last() + 1)
+        if lo == hi:
+            return
+        found = self.log.slice(lo, hi, limit)
+        if lo < self.first():
+            assert found is None
+        else:
+            assert found == limited(self.among(lo - 1, hi - 1), limit)
+            found.clear()
+
+    @rule(index=st.integers(0, 60), term=st.integers(0, 12))
+    def look_for_where_logs_part(self, index: int, term: int) -> None:
+        assert self.log.find_conflict_by_term(index, term) == self.walk_down(index, term)
+
+    def walk_down(self, index: int, term: int) -> tuple[int, int]:
+        while index > 0:
+            own = self.term_at(index)
+            if own == UNKNOWN:
+                return index, 0
+            if own <= term:
+                return index, own
+            index -= 1
+        return 0, 0
+
+    @invariant()
+    def is_the_list(self) -> None:
+        log = self.log
+        assert (log.first_index(), log.last_index()) == (self.first(), self.last())
+        for index in range(self.last() + 3):
+            assert log.term_or_unknown(index) == self.term_at(index), index
+        assert log.last_term() == self.term_at(self.last())
+
+    @invariant()
+    def keeps_its_laws(self) -> None:
+        log = self.log
+        assert (log.committed, log.applying, log.applied) == (self.committed, self.applying, self.applied)
+        assert log.first_index() - 1 <= log.committed <= log.last_index()
+        assert log.applied <= log.applying <= log.committed
+        assert (log.applying_size, log.applying_paused) == (self.outstanding_size(), self.paused)
+        assert log.unstable.offset == self.durable + 1
+        assert log.unstable.base > min(log.applying, self.durable), "what was handed out and is durable is not kept"
+        assert (
+            sum(len(entry.data) for entry in log.unstable.entries[: log.unstable.offset - log.unstable.base])
+            <= KEPT_BYTES
+        )
+
+
+TestLogMachine = LogMachine.TestCase
