@@ -3,7 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-CODE := raftpb pyraft rafttest examples tests
+CODE := raftpb pyraft rafttest examples tests setup.py
 TRACES ?= tests/traces
 
 .PHONY: demo test check coverage replay reference proto wheel clean help
@@ -45,7 +45,7 @@ reference: $(VENV)/.ready  ## the same traces against the Go reference (needs Go
 proto: $(VENV)/.ready  ## regenerate raftpb/raft_pb2 from raft.proto
 	@$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. raftpb/raft.proto
 
-wheel: $(VENV)/.ready  ## build the wheel into dist/
+wheel: $(VENV)/.ready  ## build the wheel into dist/, compiled unless PYRAFT_COMPILE=0
 	@$(PY) -m build --no-isolation --wheel --outdir dist .
 
 clean:  ## forget everything that was built

@@ -4,6 +4,7 @@ Read in this order: `rawnode` (what an application holds), `ready` (what it has 
 `core.step` and the rooms that it leads to: `core.roles`, `election`, `replication`, `acks`, `reads`, `membership`.
 """
 
+from pyraft import rawnode as _rawnode
 from pyraft.anomalies import Anomalies
 from pyraft.bootstrap import Peer
 from pyraft.config import Config, RandomSource
@@ -52,7 +53,11 @@ from pyraft.types import (
 
 __version__ = "0.1.0"
 
+COMPILED = not (_rawnode.__file__ or "").endswith(".py")
+"""True if the core runs as machine code, False if it is interpreted."""
+
 __all__ = [
+    "COMPILED",
     "NO_LIMIT",
     "AbortedRead",
     "Anomalies",

@@ -4,12 +4,11 @@ import sys
 from pathlib import Path
 
 import pyraft
-from pyraft import rawnode
 
 
 def main() -> int:
     """Print one line."""
-    build = "compiled" if not rawnode.__file__.endswith(".py") else "pure Python"
+    build = "compiled" if pyraft.COMPILED else "pure Python"
     version = sys.version_info
     python = f"Python {version.major}.{version.minor}.{version.micro}"
     print(f"pyraft {pyraft.__version__}, {build}, {python}, in {Path(pyraft.__file__).parent}")

@@ -4,11 +4,11 @@ The bytes come from the network or from a disk, so nothing about them is believe
 whatever the bytes; the work is linear in their number; a length is compared with what remains before anything is cut
 out. What protobuf refuses is refused. What protobuf accepts is read as protobuf reads it (unknown fields are skipped,
 and so is a known number with another wire type; the last of two numbers wins; two submessages are merged; lists of
-numbers come packed or not), except three things that are refused: a number of 2^63 or more, an enum number that the
-schema does not name, and a varint of more than 64 bits.
+numbers come packed or not), except what is refused beyond that: a number of 2^63 or more, an enum number that the
+schema does not name, a varint of more than 64 bits, and field number 0 within an unknown group.
 
-`_message` and `_entry` read the first byte of a varint, mostly its only one, in place, and the values that they fill
-are nobody else's yet; the others, which are rarely read, leave it all to `wire.read_field`.
+`_message` and `_entry` read a tag and the first byte of its number or length, mostly the only one, in place, and the
+values that they fill are nobody else's yet; the others, which are rarely read, leave it all to `wire.read_field`.
 
 Source: etcd raftpb/raft.proto.
 """
@@ -30,7 +30,7 @@ from raftpb.wire import (
     TOO_DEEP,
     TOO_LARGE,
     read_field,
-    read_head,
+    read_rest,
     read_varint,
     skip_field,
 )
@@ -179,7 +179,7 @@ def _message(data: bytes, pos: u64, end: u64, depth: u64) -> Message:
         value: u64 = data[pos + 1]
         pos += 2
         if tag >= 128 or value >= 128:
-            tag, value, pos = read_head(data, pos - 2, end)
+            tag, value, pos = read_rest(data, pos, end, tag, value)
             if value < 0 and tag in _MESSAGE_NUMBERS:
                 raise DecodeError(TOO_LARGE)
         if tag == 1 << 3:
@@ -241,7 +241,7 @@ def _entry(data: bytes, pos: u64, end: u64, depth: u64) -> Entry:
         value: u64 = data[pos + 1]
         pos += 2
         if tag >= 128 or value >= 128:
-            tag, value, pos = read_head(data, pos - 2, end)
+            tag, value, pos = read_rest(data, pos, end, tag, value)
             if value < 0 and tag in _ENTRY_NUMBERS:
                 raise DecodeError(TOO_LARGE)
         if tag == 2 << 3:

@@ -7,7 +7,7 @@ bits a byte, the lowest first, and the top bit of each byte but the last.
 Laws of reading: `[pos, end)` is what remains of a message, and no byte at or after `end` is looked at; whatever the
 bytes, only DecodeError is raised; each function takes time linear in the bytes that it consumes. `depth` is how many
 levels of submessages or groups may still follow. A number of 2^63 or more is read as -1, since it is refused only if
-its field matters; a varint of more than 64 bits is always refused, as in Go (C++ drops the excess).
+its field matters; a varint of more than 64 bits is always refused, as in Go (other libraries drop the excess).
 
 Source: the protobuf encoding guide.
 """
@@ -80,38 +80,40 @@ def read_length(data: bytes, pos: u64, end: u64) -> tuple[u64, u64]:
     raise DecodeError("a tag or length is cut short or has more than 32 bits")
 
 
+def read_rest(data: bytes, pos: u64, end: u64, tag: u64, value: u64) -> tuple[u64, u64, u64]:
+    """As `read_head`, where its first two bytes, `tag` and `value`, lie before `pos` and one of them has more to come.
+
+    Two or three bytes are what nearly all such numbers and lengths take.
+    """
+    if tag & 0x85 == 0 and end - pos >= 2:  # a tag of one byte, of wire type 0 or 2
+        byte: u64 = data[pos]
+        value += (byte - 1) << 7
+        if byte < 128:
+            return tag, value, pos + 1
+        byte = data[pos + 1]
+        value += (byte - 1) << 14
+        if byte < 128:
+            return tag, value, pos + 2
+    return read_head(data, pos - 2, end)
+
+
 def read_head(data: bytes, pos: u64, end: u64) -> tuple[u64, u64, u64]:
     """The tag at `pos`, the number or length that follows, and where that ends.
 
     Wire types that have neither take up a byte all the same, for `skip_field` to reckon with.
     """
-    tag: u64 = data[pos]
-    pos += 1
-    if tag >= 128:
-        tag, pos = read_length(data, pos - 1, end)
+    tag, pos = read_length(data, pos, end)
+    value: u64 = 0
     if tag < 8:
         raise DecodeError(FIELD_ZERO)
-    value: u64 = 0
-    if tag & 5 != 0:  # neither wire type 0 nor 2
-        if pos == end:
-            raise DecodeError(CUT_SHORT)
-        return tag, value, pos + 1
-    if end - pos > 2:  # up to three bytes in place: nearly all numbers and lengths
-        value = data[pos]
-        if value < 128:
-            return tag, value, pos + 1
-        byte: u64 = data[pos + 1]
-        value += (byte - 1) << 7
-        if byte < 128:
-            return tag, value, pos + 2
-        byte = data[pos + 2]
-        value += (byte - 1) << 14
-        if byte < 128:
-            return tag, value, pos + 3
     if tag & 7 == 0:
         value, pos = read_varint(data, pos, end)
-    else:
+    elif tag & 7 == 2:
         value, pos = read_length(data, pos, end)
+    elif pos < end:
+        pos += 1
+    else:
+        raise DecodeError(CUT_SHORT)
     return tag, value, pos
 
 

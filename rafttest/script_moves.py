@@ -291,7 +291,7 @@ def cut_off(w: ScriptWriter) -> None:
         w.rounds()
     if w.chance(0.2):
         w.drop(victims, "MsgSnap")
-        if w.sure and victims[0] != w.leader:
+        if victims[0] != w.leader and _can_send_snapshot(w):
             w.say(f"send-snapshot {w.leader} {victims[0]}")
     w.say(f"tick-heartbeat {w.leader}")
     w.stabilize(w.nodes(*victims))
@@ -325,10 +325,15 @@ def _come_back(w: ScriptWriter, node: int) -> None:
 
 def compact(w: ScriptWriter) -> None:
     """What the leader is believed to have applied, rarely elsewhere: compacting more than is there would be fatal."""
-    if (w.sure and w.leader in w.founders) or w.chance(0.05):
+    if (w.sure and w.leader in w.founders) or w.chance(0.03):
         node = w.leader if w.chance(0.9) else w.voter()
         behind = w.rng.choice((0, 1, 1, 1, 2, 2, 3, 5, 8))
         w.say(f"compact {node} {max(w.applied - behind, 1)}")
+
+
+def _can_send_snapshot(w: ScriptWriter) -> bool:
+    """A sender that does not lead would be taken for the leader, and a node that began empty may send an empty one."""
+    return w.sure and w.leader in w.founders
 
 
 def trouble(w: ScriptWriter) -> None:
@@ -336,7 +341,7 @@ def trouble(w: ScriptWriter) -> None:
     node, other = w.node(), w.node()
     if w.chance(0.2):
         w.say(f"forget-leader {node}")
-    elif w.chance(0.5) and w.sure and other != w.leader:  # a sender that does not lead would be taken for the leader
+    elif w.chance(0.5) and other != w.leader and _can_send_snapshot(w):
         w.say(f"send-snapshot {w.leader} {other}")
     else:
         w.say(f"report-unreachable {w.leader} {other}")

@@ -933,7 +933,7 @@ def test_no_message_makes_a_node_fail(role: Role, async_storage_writes: bool, ra
 @MODES
 @pytest.mark.parametrize("role", ROLES)
 def test_nor_do_many(role: Role, async_storage_writes: bool) -> None:
-    for seed in range(150):
+    for seed in range(250):
         try:
             bombard(in_role(role, async_storage_writes=async_storage_writes), Random(seed), 20)
         except BaseException as error:

@@ -109,16 +109,19 @@ class Database:
         self._sequence = 0
         self._synced = True
         mark = directory.open_mark()
-        self._connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        try:
+            self._connection = sqlite3.connect(self.path, timeout=0, isolation_level=None, check_same_thread=False)
+        except sqlite3.Error as error:
+            raise _cannot_open(self.path, error) from error
         try:
             self._connection.text_factory = bytes
             self._recover(mark)
-        except sqlite3.Error as error:
-            self._connection.close()
-            raise _cannot_open(self.path, error) from error
-        except BaseException:
+        except DataDirectoryError:
             self._connection.close()
             raise
+        except Exception as error:  # a damaged file makes SQLite and its binding fail in many ways
+            self._connection.close()
+            raise _cannot_open(self.path, error) from error
 
     # -- opening
 
@@ -145,7 +148,7 @@ class Database:
         # write-ahead log holds once more, in another place, makes it true before anything is built on it.
         self.checkpoint()
         self._directory.set_mark(self._sequence)
-        self._directory.sync_mark()
+        self._directory.sync()  # SQLite syncs the names too, but does not say when that fails
 
     def _create(self) -> None:
         run = self._connection.execute
@@ -378,11 +381,11 @@ def _entry_numbers(group: int, entry: Entry) -> tuple[int, ...]:
     return (group, entry.index, entry.term, int(entry.type))
 
 
-def _cannot_open(path: Path, error: sqlite3.Error) -> DataDirectoryError:
+def _cannot_open(path: Path, error: Exception) -> DataDirectoryError:
     kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if kind == sqlite3.SQLITE_BUSY:
         return in_use(path, "another process")
-    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if kind in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB) or isinstance(error, UnicodeDecodeError):
         return damaged(path, str(error))
     return DataDirectoryError(
         path,

@@ -93,9 +93,10 @@ class DataDirectory:
         number = struct.pack(">Q", sequence)
         os.pwrite(self._mark_fd, number + struct.pack(">I", zlib.crc32(number)), sequence % 2 * _SLOT_DISTANCE)
 
-    def sync_mark(self) -> None:
-        """Make the mark itself durable."""
+    def sync(self) -> None:
+        """Make the mark itself durable, and the names of all files."""
         os.fsync(self._mark_fd)
+        sync_directory(self.path)
 
     def close(self) -> None:
         """Let another process have the directory."""

@@ -137,6 +137,8 @@ class Transport:
     async def close(self) -> None:
         """Hang up and stop listening. Snapshots that are still on their way are reported as failed."""
         self._closing = True
+        for site in self._runner.sites if self._runner is not None else ():
+            await site.stop()  # peers that are hung up on call again at once
         links = list(self._links.values())
         self._links.clear()
         incoming = [_close_incoming(socket) for socket in self._incoming.values()]
