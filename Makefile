@@ -43,7 +43,8 @@ reference: $(VENV)/.ready  ## the same traces against the Go reference (needs Go
 	@$(PY) -m rafttest compare $(TRACES)
 
 proto: $(VENV)/.ready  ## regenerate raftpb/raft_pb2 from raft.proto
-	@$(PY) -m grpc_tools.protoc -I. --python_out=. --pyi_out=. raftpb/raft.proto
+	@$(PY) -m grpc_tools.protoc -I. --plugin=protoc-gen-mypy=$(VENV)/bin/protoc-gen-mypy \
+		--python_out=. --mypy_out=quiet:. raftpb/raft.proto
 
 wheel: $(VENV)/.ready  ## build the wheel into dist/, compiled unless PYRAFT_COMPILE=0
 	@$(PY) -m build --no-isolation --wheel --outdir dist .

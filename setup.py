@@ -17,7 +17,10 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 MODULES = [
-    *(f"raftpb/{name}.py" for name in ("integers", "enums", "message", "confchange", "wire", "encode", "decode")),
+    *(
+        f"raftpb/{name}.py"
+        for name in ("integers", "enums", "message", "confchange", "wire", "encode", "decode", "codec")
+    ),
     *(f"pyraft/{name}.py" for name in ("types", "anomalies", "source", "memory_storage", "ready", "unstable", "log")),
     *(f"pyraft/{name}.py" for name in ("read_queue", "quota", "quorum", "async_writes", "door", "bootstrap")),
     *(f"pyraft/{name}.py" for name in ("status", "handout", "core_state", "rawnode", "describe")),

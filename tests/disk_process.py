@@ -1,6 +1,8 @@
 """A process with a Disk, for tests that make its system calls fail.
 
-python disk_process.py serve DIRECTORY     writes the numbers that it reads, says what became of each, then closes
+python disk_process.py serve DIRECTORY     writes the numbers that it reads and says what became of each; -N is the
+                                           commit of what is there, unsynced; 0 asks for the turns of the event loop
+                                           during the write before
 python disk_process.py sweep HOME          fails each write and each sync of a short life, one life after the other
 """
 
@@ -37,12 +39,20 @@ async def serve(directory: Path) -> None:
     """Write the numbers that are read."""
     disk = Disk.open(directory, "cluster", 1)
     print("open", last_of(disk.load(1)), flush=True)
+    turns = 0
     for line in iter(sys.stdin.readline, ""):
-        try:
-            await disk.write(numbered(int(line)))
-            print("written", int(line), flush=True)
-        except DiskError as error:
-            print("error", error, flush=True)
+        number = int(line)
+        if number == 0:
+            print("turns", turns, flush=True)
+            continue
+        commit = Write(1, hard_state=HardState(1, 1, -number), sync=False)
+        writing = asyncio.create_task(disk.write(numbered(number) if number > 0 else commit))
+        turns = 0
+        while not writing.done():
+            await asyncio.wait({writing}, timeout=0.01)
+            turns += 1
+        failure = writing.exception()
+        print(f"written {number}" if failure is None else f"error {failure}", flush=True)
     await disk.close()
 
 
@@ -95,8 +105,8 @@ async def sweep(home: Path) -> None:
         except (DataDirectoryError, DiskError):
             well = False
         if well:
-            unnoticed += 1
             enough = calls.value
+            unnoticed += call < enough
         else:
             enough = max(enough, call + 2)
         trigger.unlink()

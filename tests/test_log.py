@@ -460,7 +460,7 @@ class LogMachine(RuleBasedStateMachine):
     """`entries[i]` is the entry of index start + 1 + i; the Storage lags behind and has forgotten what was applied.
 
     What is handed out for writing waits in `writes`, in order: the term of that time, a snapshot, entries, and the end
-    of the log.
+    of the log with its term.
     """
 
     @initialize(
@@ -478,7 +478,7 @@ class LogMachine(RuleBasedStateMachine):
         self.committed = self.applying = self.applied = 0
         self.paused = False
         self.outstanding: deque[tuple[int, int]] = deque()
-        self.writes: deque[tuple[int, Snapshot | None, list[Entry], int]] = deque()
+        self.writes: deque[tuple[int, Snapshot | None, list[Entry], int, int]] = deque()
         self.snapshot: Snapshot | None = None
         self.snapshot_taken = False
         self.begin_at(below, 1 if below else 0)
@@ -582,7 +582,7 @@ class LogMachine(RuleBasedStateMachine):
         assert handed == self.among(self.taken, self.last())
         given = self.log.unstable.next_snapshot()
         assert given == (None if self.snapshot_taken else self.snapshot)
-        self.writes.append((self.term, given, list(handed), self.last()))
+        self.writes.append((self.term, given, list(handed), self.last(), self.term_at(self.last())))
         if handed:
             handed.clear()
         self.log.unstable.accept_in_progress()
@@ -592,8 +592,7 @@ class LogMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.writes)
     @rule()
     def finish_a_write(self) -> None:
-        term, given, entries, end = self.writes.popleft()
-        end_term = entries[-1].term if entries else self.term_at(end)
+        term, given, entries, end, end_term = self.writes.popleft()
         if given is not None:
             self.storage.apply_snapshot(given)
         self.storage.append(entries)

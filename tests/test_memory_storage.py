@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 from hypothesis import strategies as st
@@ -11,7 +12,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from pyraft import (
     CompactedError,
     MemoryStorage,
-    RaftError,
     SnapshotOutOfDateError,
     StorageError,
     UnavailableError,
@@ -73,58 +73,78 @@ def test_the_example_is_what_it_says() -> None:
 # -- each thing that it refuses, and leaves alone
 
 
-@pytest.mark.parametrize(
-    ("call", "error", "text"),
-    [
-        pytest.param(lambda s: s.append(run(11, 3)), StorageError, "leave a gap after the last index 9", id="append: gap"),
-        pytest.param(
-            lambda s: s.append([*run(10, 3), *run(12, 3)]), StorageError, "entry 12 of term 3 cannot follow entry 10", id="append: gap inside"
-        ),
-        pytest.param(
-            lambda s: s.append([*run(10, 3), *run(10, 3)]), StorageError, "cannot follow entry 10", id="append: one index twice"
-        ),
-        pytest.param(
-            lambda s: s.append(run(10, 3, 2)), StorageError, "entry 11 of term 2 cannot follow entry 10 of term 3", id="append: terms fall"
-        ),
-        pytest.param(lambda s: s.append(run(10, 2)), StorageError, "entry 10 has a lower term", id="append: falls behind the log"),
-        pytest.param(
-            lambda s: s.append(run(4, 0, 0, 0)), StorageError, "entry 6 has a lower term", id="append: falls behind what was compacted"
-        ),
-        pytest.param(lambda s: s.entries(7, 7, 9), ValueError, r"^\[7, 7\) holds no index$", id="entries: nothing asked for"),
-        pytest.param(lambda s: s.entries(8, 7, 9), ValueError, r"^\[8, 7\) holds no index$", id="entries: backwards"),
-        pytest.param(lambda s: s.entries(5, 7, 9), CompactedError, "below the first index", id="entries: compacted"),
-        pytest.param(lambda s: s.entries(7, 11, 9), UnavailableError, "beyond the last index", id="entries: too far"),
-        pytest.param(lambda s: s.entries(10, 11, 9), UnavailableError, "beyond the last index", id="entries: all too far"),
-        pytest.param(lambda s: s.term(4), CompactedError, "below the first index", id="term: compacted"),
-        pytest.param(lambda s: s.term(10), UnavailableError, "beyond the last index", id="term: too far"),
-        pytest.param(lambda s: s.compact(5), CompactedError, "compacted up to 5 already", id="compact: again"),
-        pytest.param(lambda s: s.compact(0), CompactedError, "compacted up to 5 already", id="compact: nothing"),
-        pytest.param(
-            lambda s: s.compact(10), UnavailableError, "cannot compact up to 10: the last index is 9", id="compact: too far"
-        ),
-        pytest.param(
-            lambda s: s.create_snapshot(4, MEMBERS, b""), SnapshotOutOfDateError, "a snapshot at 4 is already there", id="create_snapshot: again"
-        ),
-        pytest.param(
-            lambda s: s.create_snapshot(3, MEMBERS, b""), SnapshotOutOfDateError, "a snapshot at 4 is already there", id="create_snapshot: older"
-        ),
-        pytest.param(
-            lambda s: s.create_snapshot(10, MEMBERS, b""), UnavailableError, "beyond the last index 9", id="create_snapshot: too far"
-        ),
-        pytest.param(
-            lambda s: s.create_snapshot(6, None, b""), TypeError, "give the ConfState at index 6", id="create_snapshot: no conf_state"
-        ),
-        pytest.param(
-            lambda s: s.apply_snapshot(snapshot(4, 1)), SnapshotOutOfDateError, "at 4 is already there; one at 4 is not newer", id="apply_snapshot: the same"
-        ),
-        pytest.param(
-            lambda s: s.apply_snapshot(snapshot(3, 1)), SnapshotOutOfDateError, "one at 3 is not newer", id="apply_snapshot: older"
-        ),
-        pytest.param(
-            lambda s: s.apply_snapshot(Snapshot()), SnapshotOutOfDateError, "one at 0 is not newer", id="apply_snapshot: empty"
-        ),
-    ],
-)  # fmt: skip
+REFUSED: dict[str, tuple[Callable[[MemoryStorage], object], type[Exception], str]] = {
+    "append: gap": (lambda s: s.append(run(11, 3)), StorageError, "leave a gap after the last index 9"),
+    "append: gap inside": (
+        lambda s: s.append([*run(10, 3), *run(12, 3)]),
+        StorageError,
+        r"^entry 12 of term 3 cannot follow entry 10 of term 3$",
+    ),
+    "append: one index twice": (
+        lambda s: s.append([*run(10, 3), *run(10, 3)]),
+        StorageError,
+        r"^entry 10 of term 3 cannot follow entry 10 of term 3$",
+    ),
+    "append: terms fall": (
+        lambda s: s.append(run(10, 3, 2)),
+        StorageError,
+        r"^entry 11 of term 2 cannot follow entry 10 of term 3$",
+    ),
+    "append: falls behind the log": (
+        lambda s: s.append(run(10, 2)),
+        StorageError,
+        r"^entry 10 has a lower term \(2\) than the entry before it$",
+    ),
+    "append: falls behind what is compacted": (
+        lambda s: s.append(run(4, 0, 0, 0)),
+        StorageError,
+        r"^entry 6 has a lower term \(0\)",
+    ),
+    "entries: nothing asked for": (lambda s: s.entries(7, 7, 9), ValueError, r"^\[7, 7\) holds no index$"),
+    "entries: backwards": (lambda s: s.entries(8, 7, 9), ValueError, r"^\[8, 7\) holds no index$"),
+    "entries: compacted": (lambda s: s.entries(5, 7, 9), CompactedError, "below the first index"),
+    "entries: too far": (lambda s: s.entries(7, 11, 9), UnavailableError, "beyond the last index"),
+    "entries: all too far": (lambda s: s.entries(10, 11, 9), UnavailableError, "beyond the last index"),
+    "term: compacted": (lambda s: s.term(4), CompactedError, "below the first index"),
+    "term: too far": (lambda s: s.term(10), UnavailableError, "beyond the last index"),
+    "compact: again": (lambda s: s.compact(5), CompactedError, "the log is compacted up to 5 already"),
+    "compact: nothing": (lambda s: s.compact(0), CompactedError, "the log is compacted up to 5 already"),
+    "compact: too far": (lambda s: s.compact(10), UnavailableError, "cannot compact up to 10: the last index is 9"),
+    "create_snapshot: again": (
+        lambda s: s.create_snapshot(4, MEMBERS, b""),
+        SnapshotOutOfDateError,
+        r"^a snapshot at 4 is already there$",
+    ),
+    "create_snapshot: older": (
+        lambda s: s.create_snapshot(3, MEMBERS, b""),
+        SnapshotOutOfDateError,
+        r"^a snapshot at 4 is already there$",
+    ),
+    "create_snapshot: too far": (
+        lambda s: s.create_snapshot(10, MEMBERS, b""),
+        UnavailableError,
+        r"^a snapshot at 10 would lie beyond the last index 9$",
+    ),
+    "create_snapshot: no conf_state": (
+        lambda s: s.create_snapshot(6, cast(ConfState, None), b""),
+        TypeError,
+        "ConfState",
+    ),
+    "apply_snapshot: the same": (
+        lambda s: s.apply_snapshot(snapshot(4, 1)),
+        SnapshotOutOfDateError,
+        r"^a snapshot at 4 is already there; one at 4 is not newer$",
+    ),
+    "apply_snapshot: older": (
+        lambda s: s.apply_snapshot(snapshot(3, 1)),
+        SnapshotOutOfDateError,
+        "one at 3 is not newer",
+    ),
+    "apply_snapshot: empty": (lambda s: s.apply_snapshot(Snapshot()), SnapshotOutOfDateError, "one at 0 is not newer"),
+}
+
+
+@pytest.mark.parametrize(("call", "error", "text"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_done_changes_nothing(
     call: Callable[[MemoryStorage], object], error: type[Exception], text: str
 ) -> None:
@@ -133,7 +153,6 @@ def test_what_cannot_be_done_changes_nothing(
     with pytest.raises(error, match=text):
         call(storage)
     assert contents(storage) == before
-    assert issubclass(error, (RaftError, TypeError, ValueError))
 
 
 def compacted_without_snapshot() -> MemoryStorage:

@@ -80,7 +80,7 @@ class Context:
             known = {int(id): str(url) for id, url in urls.items()}
             asked_by = (int(node), int(nonce), int(number))
             return Context(int(after), known, frozenset(int(id) for id in promote), asked_by)
-        except (ValueError, TypeError, AttributeError, RecursionError):
+        except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
             raise ChangeRefusedError("a membership change that this host did not make") from None
 
 

@@ -19,13 +19,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from examples.raftexample.client import Client, RefusedError, UnknownOutcomeError
+from typing import Protocol
+
+from examples.raftexample.client import RefusedError, UnknownOutcomeError
 
 VERSIONS_A_KEY = 8
 """Then the writer takes another key, so that there are many whose last value can be checked in the end."""
 
 _PAUSE_SECONDS = 0.02
 """After a refusal, so that a cluster without a leader is not asked at full speed."""
+
+
+class Store(Protocol):
+    """What is put under load: `examples.raftexample.client.Client`, which see."""
+
+    async def put(self, node: int, key: str, value: bytes) -> None: ...
+
+    async def get(self, node: int, key: str, *, stale: bool = False) -> bytes | None: ...
 
 
 @dataclass
@@ -87,8 +97,8 @@ class Counts:
 class Load:
     """Writers and readers, each at work on a random node at a time. `violations` has what must not be, in words."""
 
-    def __init__(self, client: Client, nodes: Callable[[], list[int]], chance: random.Random) -> None:
-        self.client = client
+    def __init__(self, store: Store, nodes: Callable[[], list[int]], chance: random.Random) -> None:
+        self.store = store
         self.registers: list[Register] = []
         self.counts = Counts()
         self.violations: list[str] = []
@@ -108,9 +118,11 @@ class Load:
         self._stopping = True
         await asyncio.gather(*self._tasks)
 
-    def failed(self) -> bool:
-        """True if there is no point in going on: a violation, or a client that has crashed."""
-        return bool(self.violations) or any(task.done() for task in self._tasks)
+    def check(self) -> None:
+        """Raises what a client met that no node may answer."""
+        for task in self._tasks:
+            if task.done():
+                task.result()
 
     async def _write(self) -> None:
         while not self._stopping:
@@ -124,7 +136,7 @@ class Load:
         register.begun += 1
         version = register.begun
         try:
-            await self.client.put(self._pick(), register.key, register.value(version))
+            await self.store.put(self._pick(), register.key, register.value(version))
         except RefusedError:
             self.counts.refused += 1
             register.never.add(version)
@@ -151,7 +163,7 @@ class Load:
         oldest = register.oldest_allowed
         began = time.monotonic()
         try:
-            value = await self.client.get(node, register.key)
+            value = await self.store.get(node, register.key)
         except (RefusedError, UnknownOutcomeError):
             await asyncio.sleep(_PAUSE_SECONDS)
             return
@@ -173,7 +185,7 @@ class Load:
 
         async def check(register: Register, node: int) -> None:
             async with many:
-                value = await self.client.get(node, register.key, stale=True)
+                value = await self.store.get(node, register.key, stale=True)
             wrong = register.check(value, register.oldest_allowed)
             if wrong is not None:
                 self.violations.append(f"in the end, /{register.key} on node {node}: {wrong}")
