@@ -90,10 +90,11 @@ def extensions() -> list[Extension]:
         if choice == "1":
             raise
         return []
-    for extension in made:
-        if sys.platform != "win32":
+    found = [extension for extension in made if isinstance(extension, Extension)]
+    if sys.platform != "win32":
+        for extension in found:
             extension.extra_compile_args += FLAGS
-    return made
+    return found
 
 
 setup(ext_modules=extensions())

@@ -18,7 +18,6 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-
 from typing import Protocol
 
 from examples.raftexample.client import RefusedError, UnknownOutcomeError
