@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from pyraft.confchange.restore import restore
+from pyraft.confchange.restore import check as check_conf_state
 from pyraft.core.proposals import conf_change_of
 from pyraft.core.raft import Raft
 from pyraft.errors import (
@@ -204,7 +204,7 @@ def _check_snapshot(m: Message) -> None:
     try:
         if metadata.conf_state.is_empty():
             raise ConfChangeError("nobody takes part")
-        restore(metadata.conf_state, metadata.index, 1, 1)
+        check_conf_state(metadata.conf_state)
     except ConfChangeError as error:
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"its configuration is impossible: {error}") from error
 

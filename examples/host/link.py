@@ -19,7 +19,10 @@ from typing import Final
 import aiohttp
 
 from examples.host.wire import (
+    CHUNK_BYTES,
+    PATH,
     REFUSAL_HEADER,
+    SIZE_BYTES,
     TAKEN,
     Hello,
     Lane,
@@ -94,7 +97,7 @@ class Dialer:
         try:
             async with asyncio.timeout(self.limits.handshake_seconds):
                 return await self.session.ws_connect(
-                    self.url.rstrip("/") + "/raft",
+                    self.url.rstrip("/") + PATH,
                     headers=hello.headers(),
                     heartbeat=self.limits.ping_seconds if lane is Lane.MESSAGES else None,
                     timeout=aiohttp.ClientWSTimeout(ws_close=_GOODBYE_SECONDS),
@@ -260,7 +263,10 @@ class SnapshotLane:
         socket = await dialer.dial(Lane.SNAPSHOTS)
         try:
             async with asyncio.timeout(self._limits.snapshot_seconds(len(frame))):
-                await socket.send_bytes(frame)
+                await socket.send_bytes(len(frame).to_bytes(SIZE_BYTES, "big"))
+                for start in range(0, len(frame), CHUNK_BYTES):
+                    await socket.send_bytes(frame[start : start + CHUNK_BYTES])
+                    await asyncio.sleep(0)  # sending waits only for a full buffer; others have a turn in any case
                 answer = await socket.receive()
             return answer.type is aiohttp.WSMsgType.BINARY and answer.data == TAKEN
         finally:

@@ -389,3 +389,122 @@ class Replica:
             logger.info("group %d: a membership change was refused: %s", self.group, changed.refusal)
         self._changes.take_outcome(changed)
         self._follow(before)
+
+    # -- what follows from it
+
+    def _follow(self, before: Members) -> None:
+        """The members may have changed: tell the network, and stop serving if this node is none of them."""
+        now = self._state.members
+        for id, url in now.urls.items():
+            if id != self.id and before.urls.get(id) != url:
+                self._network.set_peer(self.group, id, url)
+        for id in now.removed - before.removed:
+            self._network.forget_peer(self.group, id)
+        if self.id in now.removed - before.removed:
+            logger.warning("group %d: this node has been removed from the cluster", self.group)
+            self._fail_waiters("")
+
+    def _note_leader(self, leader: int, role: Role) -> None:
+        self._leader = leader
+        self._leader_changed.set()
+        if leader != 0:
+            logger.info("group %d: node %d leads term %d", self.group, leader, self._node.basic_status().term)
+            # Whatever was on its way to another leader may be lost.
+            self._outbox.send_all_again()
+            self._reads.give_up_round()
+        elif role is Role.StateFollower:
+            logger.info("group %d: no leader is known", self.group)
+
+    def _note_replayed(self) -> None:
+        if self._state.index >= self._replay_to:
+            self.replayed.set()
+
+    def _make_snapshot_if_due(self) -> None:
+        if self._schedule.is_due() and self._snapshot_task is None and not self._installing:
+            self._schedule.restart()
+            work = self._make_snapshot(self._state.index, self._state.members, self._state.encoder())
+            self._snapshot_task = asyncio.create_task(work)
+            self._snapshot_task.add_done_callback(lambda _: self._wake.set())
+
+    async def _make_snapshot(self, index: int, members: Members, encode: Callable[[], bytes]) -> None:
+        """Write the state as of `index`, and forget the log before it. Readys go on meanwhile."""
+        data = await asyncio.to_thread(encode)
+        storage = self._storage
+        if self._installing or storage.snapshot().metadata.index >= index:
+            return  # a newer one came from the leader
+        metadata = SnapshotMetadata(members.conf_state, index, storage.term(index))
+        up_to = snapshots.compact_to(storage, index, self.settings)
+        await self._disk.write(Write(self.group, snapshot=Snapshot(data, metadata), compact_to=up_to))
+        if storage.snapshot().metadata.index >= index:
+            return  # written after this one, and installed meanwhile
+        storage.create_snapshot(index, members.conf_state, data)
+        if up_to > 0:
+            storage.compact(up_to)
+
+    def _end_snapshot(self) -> None:
+        """Raises what went wrong with the snapshot that was being made."""
+        task = self._snapshot_task
+        if task is not None and task.done():
+            self._snapshot_task = None
+            task.result()
+            self._make_snapshot_if_due()
+
+    def _promote_learners(self) -> None:
+        """On the leader: make voters of those that have reached what was committed at the last look."""
+        waiting = self._state.members.promote
+        if not waiting or self._leader != self.id:
+            return
+        status = self._node.status()
+        for id in sorted(waiting):
+            progress = status.progress.get(id)
+            if (
+                progress is not None
+                and progress.state is ProgressState.StateReplicate
+                and progress.recent_active
+                and progress.match >= self._committed_at_last_look
+            ):
+                self._propose_change(entry_of(promoting(id), self._state.members.changed_at))
+                break
+        self._committed_at_last_look = status.commit
+
+    def _propose_change(self, entry: ConfChangeV2) -> bool:
+        """Whether it left."""
+        try:
+            self._node.propose_conf_change(entry)
+        except ProposalDroppedError:
+            return False
+        self._wake.set()
+        return True
+
+    def _check_serving(self) -> None:
+        if self.is_removed:
+            raise RemovedError("this node has been removed from the cluster")
+        if self._closed:
+            raise NotServedError("this node is shutting down", may_still_happen=False)
+
+    def _fail_waiters(self, reason: str) -> None:
+        """Tell everybody who waits that this node is no member any more, or else `reason`."""
+        removed = RemovedError("this node has been removed from the cluster")
+        self._outbox.fail_all(
+            lambda request: (
+                removed if self.is_removed and not request.sent
+                else NotServedError(reason or str(removed), may_still_happen=request.sent)
+            )
+        )
+        self._reads.fail_all(removed if self.is_removed else NotServedError(reason, may_still_happen=False))
+        self._changes.fail_all(removed if self.is_removed else NotServedError(reason, may_still_happen=True))
+
+
+def _config(
+    id: int, storage: MemoryStorage, applied: int, settings: Settings, random: RandomSource | None
+) -> Config:
+    chance = {} if random is None else {"random": random}
+    return Config(
+        id=id,
+        storage=storage,
+        applied=applied,
+        election_tick=settings.election_ticks,
+        max_committed_size_per_ready=settings.batch_bytes,
+        max_inflight_bytes=16 << 20,
+        **chance,
+    )

@@ -247,9 +247,9 @@ class Transport:
             return response
         socket = web.WebSocketResponse(
             timeout=1.0,
-            receive_timeout=self._limits.silence_seconds(hello.lane),
+            receive_timeout=3 * self._limits.ping_seconds,
             compress=False,
-            max_msg_size=self._limits.frame_bytes(hello.lane) + 1,
+            max_msg_size=self._limits.longest_message(hello.lane) + 1,
         )
         key = (hello.node, hello.lane)
         older = self._incoming.get(key)
@@ -261,7 +261,10 @@ class Transport:
             link = self._links.get(hello.node)
             if link is not None:
                 link.messages.nudge()
-            await self._read(socket, hello)
+            if hello.lane is Lane.SNAPSHOTS:
+                await self._read_snapshot(socket, hello)
+            else:
+                await self._read_messages(socket, hello)
         except (OSError, TimeoutError) as error:
             logger.info("node %d fell silent (%s)", hello.node, type(error).__name__)
         finally:
@@ -283,27 +286,48 @@ class Transport:
             raise RefusedError(403, f"node {hello.node} has been removed from the cluster")
         if self._closing:
             raise RefusedError(503, "this node is stopping")
-        if len(self._incoming) >= self._limits.connections and (hello.node, hello.lane) not in self._incoming:
+        others = [key for key in self._incoming if key != (hello.node, hello.lane)]
+        if len(others) >= self._limits.connections:
             raise RefusedError(503, f"{self._limits.connections} connections are open already")
+        if hello.lane is Lane.SNAPSHOTS:
+            snapshots = sum(lane is Lane.SNAPSHOTS for _, lane in others)
+            if snapshots >= self._limits.incoming_snapshots:
+                raise RefusedError(503, f"{snapshots} snapshots are arriving already")
 
-    async def _read(self, socket: web.WebSocketResponse, hello: Hello) -> None:
+    async def _read_messages(self, socket: web.WebSocketResponse, hello: Hello) -> None:
         frames = 0
-        while True:
-            arrived = await socket.receive()
-            if arrived.type is aiohttp.WSMsgType.BINARY:
-                taken = self._take(arrived.data, hello)
-            elif arrived.type is aiohttp.WSMsgType.TEXT:
-                taken = False
-                self._refuse(hello, "text, where frames are due")
-            else:
-                if arrived.type is aiohttp.WSMsgType.ERROR and isinstance(arrived.data, aiohttp.WebSocketError):
-                    self._refuse(hello, f"no frame: {arrived.data}")
-                return
-            if hello.lane is Lane.SNAPSHOTS:
-                await socket.send_bytes(TAKEN if taken else NOT_TAKEN)
+        while (frame := await self._next(socket, hello)) is not None:
+            self._take(frame, hello)
             frames += 1
             if frames % _FRAMES_A_TURN == 0:
                 await asyncio.sleep(0)
+
+    async def _read_snapshot(self, socket: web.WebSocketResponse, hello: Hello) -> None:
+        """Put one snapshot together, hand it over, and say whether it was taken."""
+        async with asyncio.timeout(self._limits.snapshot_seconds(self._limits.snapshot_bytes)):
+            announced = int.from_bytes(await self._next(socket, hello) or b"", "big")
+            if announced > self._limits.snapshot_bytes:
+                self._refuse(hello, f"a snapshot of {announced} bytes; the limit is {self._limits.snapshot_bytes}")
+                return
+            frame = bytearray()
+            while len(frame) < announced:
+                chunk = await self._next(socket, hello)
+                if not chunk:
+                    return
+                frame += chunk
+            await socket.send_bytes(TAKEN if self._take(bytes(frame), hello) else NOT_TAKEN)
+
+    async def _next(self, socket: web.WebSocketResponse, hello: Hello) -> bytes | None:
+        """The next binary message; None when the connection has ended, for whatever reason."""
+        while True:
+            arrived = await socket.receive()
+            if arrived.type is aiohttp.WSMsgType.BINARY:
+                return bytes(arrived.data)
+            if arrived.type is not aiohttp.WSMsgType.TEXT:
+                if isinstance(arrived.data, aiohttp.WebSocketError):
+                    self._refuse(hello, f"no frame: {arrived.data}")
+                return None
+            self._refuse(hello, "text, where frames are due")
 
     def _take(self, frame: bytes, hello: Hello) -> bool:
         """Hand a frame's message to the host; False if it was refused."""

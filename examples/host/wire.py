@@ -1,8 +1,9 @@
 """What hosts say to each other: a handshake in HTTP headers, then frames over a WebSocket.
 
-A connection carries messages one way, from the host that opened it. There are two lanes, so that a snapshot does not
-hold up heartbeats: one connection that stays, for messages, and one for each snapshot, which the receiver answers with
-a byte. A frame is the group's id in 8 bytes, big-endian, and the message as raftpb bytes.
+A connection carries messages one way, from the host that opened it. A frame is the group's id in 8 bytes, big-endian,
+and the message as raftpb bytes. There are two lanes, so that a snapshot does not hold up heartbeats: a connection that
+stays, with a frame in each WebSocket message; and one for each snapshot, whose frame comes in chunks after its size in
+8 bytes, so that neither side's loop is held up by it, and is answered with a byte.
 
 Source: etcd server/etcdserver/api/rafthttp, whose status codes for a refused handshake are kept.
 """
@@ -25,6 +26,8 @@ TAKEN: Final = b"\x01"
 NOT_TAKEN: Final = b"\x00"
 
 MAX_ID: Final = 2**63 - 1
+CHUNK_BYTES: Final = 256 * 1024
+SIZE_BYTES: Final = 8
 _GROUP_BYTES: Final = 8
 _KEEP_THEIR_SENDER: Final = (MessageType.MsgProp, MessageType.MsgReadIndex, MessageType.MsgTransferLeader)
 """Types that are passed on: their `from_` is not the node that sends them."""
@@ -44,7 +47,7 @@ class Limits:
     `message_bytes` is the core's largest entry and room for what surrounds it. Up to `queued_snapshots` wait for a
     peer besides the one on its way; a snapshot may take `snapshot_grace_seconds` and a second for each
     `snapshot_bytes_per_second`. A silent connection is pinged after `ping_seconds`, and given up when half as long
-    again has brought nothing. `connections` counts the incoming ones of all peers together.
+    again has brought nothing. `connections` and `incoming_snapshots` count what comes from all peers together.
     """
 
     message_bytes: int = 8 * 2**20 + 2**16
@@ -53,6 +56,7 @@ class Limits:
     queued_bytes: int = 64 * 2**20
     queued_snapshots: int = 16
     connections: int = 256
+    incoming_snapshots: int = 4
     handshake_seconds: float = 5.0
     write_seconds: float = 10.0
     ping_seconds: float = 8.0
@@ -61,17 +65,13 @@ class Limits:
     first_retry_seconds: float = 0.1
     last_retry_seconds: float = 2.0
 
-    def frame_bytes(self, lane: Lane) -> int:
-        """The longest frame of a lane."""
-        return self.snapshot_bytes if lane is Lane.SNAPSHOTS else self.message_bytes
+    def longest_message(self, lane: Lane) -> int:
+        """The longest WebSocket message of a lane."""
+        return CHUNK_BYTES if lane is Lane.SNAPSHOTS else self.message_bytes
 
     def snapshot_seconds(self, size: int) -> float:
         """How long a snapshot of `size` bytes may take to arrive and be answered."""
         return self.snapshot_grace_seconds + size / self.snapshot_bytes_per_second
-
-    def silence_seconds(self, lane: Lane) -> float:
-        """How long a connection may say nothing: longer than a ping, or than the longest snapshot, takes."""
-        return self.snapshot_seconds(self.snapshot_bytes) if lane is Lane.SNAPSHOTS else 3 * self.ping_seconds
 
 
 class RefusedError(Exception):
