@@ -23,8 +23,8 @@ SOURCES: Final = Path(__file__).parent / "reference"
 def compare(paths: Sequence[str], *, rewrite: bool = False) -> int:
     """Run trace files, or all in a folder, through the reference and print each output that differs from the recorded.
 
-    With `rewrite` the reference's outputs are recorded in the files instead, and a trace that makes the reference panic
-    ends before the command that does.
+    With `rewrite` the reference's outputs are recorded in the files instead. A trace then ends before a command that
+    makes the reference panic, or that compacts what is not applied: nothing after it would be worth recording.
 
     Returns 0 if nothing differs or nothing could be asked, 1 if something differs or the reference panics, 2 if a file
     or the program itself is at fault.

@@ -27,17 +27,6 @@ tick-heartbeat {a}
 transfer-leadership from={a} to={b}
 """.splitlines()
 
-# What a node does with what it has and gets, for disks and messages in any order.
-_STEPS: Final = """\
-deliver-msgs {node}
-deliver-msgs {node} type=MsgApp
-deliver-msgs {node} type=MsgVote
-process-append-thread {node}
-process-apply-thread {node}
-process-ready {node}
-process-ready {node}
-""".splitlines()
-
 # Commands that are refused, with the input of those that have one, or that do nothing.
 _MISTAKES: Final = """\
 _breakpoint
@@ -199,8 +188,11 @@ def overwrite(w: ScriptWriter) -> None:
     for _ in range(w.rng.randint(0, 2)):
         w.propose(rival)
     w.stabilize(rest)
-    for _ in range(w.rng.randint(2, 10)):
-        w.say(w.rng.choice(_STEPS).format(node=w.rng.choice(victims)))
+    for _ in range(w.rng.randint(2, 10)):  # disks and messages in any order
+        node = w.rng.choice(victims)
+        receive, work = f"deliver-msgs {node}", f"process-ready {node}"
+        store, apply = f"process-append-thread {node}", f"process-apply-thread {node}"
+        w.say(w.rng.choice((receive, f"{receive} type=MsgApp", f"{receive} type=MsgVote", work, work, store, apply)))
     w.progress()
 
 

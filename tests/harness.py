@@ -395,15 +395,17 @@ class Cluster:
         self.cut: set[int] = set()
         self.loses: Filter = _loses_nothing
         self.refused: list[tuple[Message, StepError]] = []
-        conf_state = ConfState(voters, learners)
-        self.hosts = {id: Host(config_of(id, storage_of(conf_state), **knobs)) for id in sorted([*voters, *learners])}
+        self.founders = ConfState(voters, learners)
+        self.hosts: dict[int, Host] = {}
+        for id in sorted([*voters, *learners]):
+            self.join(id)
 
     def __getitem__(self, id: int) -> Host:
         return self.hosts[id]
 
     def join(self, id: int) -> Host:
-        """A new node that knows nobody yet."""
-        self.hosts[id] = Host(config_of(id, MemoryStorage(), **self.knobs))
+        """A new node; like the founders, it starts from the first configuration."""
+        self.hosts[id] = Host(config_of(id, storage_of(self.founders), **self.knobs))
         return self.hosts[id]
 
     def restart(self, id: int, **knobs: Any) -> Host:

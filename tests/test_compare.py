@@ -59,8 +59,8 @@ raft-log 1
 
 DIFFERING = MATCHING.replace("Lead:1\n\nread-index", "Lead:2\n\nread-index")
 
-# Compacting entries that do not exist is more than the reference's storage survives.
-PANICKING = MATCHING + "\ncompact 1 99\n----\nok\n\nraft-state\n----\nok\n"
+# There is no third node, which is more than the reference survives.
+PANICKING = MATCHING + "\ncampaign 3\n----\nok\n\nraft-state\n----\nok\n"
 
 CONFIGURATION = """\
 simple
@@ -163,8 +163,8 @@ def test_a_panic_of_the_reference_ends_the_trace(tmp_path: Path, capfd: pytest.C
     path = write(tmp_path, PANICKING)
     assert compare([str(path)]) == 1
     place, counts = capfd.readouterr().out.splitlines()
-    line = PANICKING.splitlines().index("compact 1 99") + 1
-    assert place == f"{path}:{line}: reference panics: compact 99 is out of bound lastindex(6)"
+    line = PANICKING.splitlines().index("campaign 3") + 1
+    assert place == f"{path}:{line}: reference panics: runtime error: index out of range [2] with length 2"
     assert counts == "10 commands in 1 files: 0 differ from the reference, 1 ended early"
 
 
@@ -174,6 +174,19 @@ def test_rewriting_records_what_counts_and_cuts_before_a_panic(tmp_path: Path) -
     path = write(tmp_path, forgotten)
     assert compare([str(path)], rewrite=True) == 0
     assert path.read_text(encoding="utf-8") == MATCHING.replace("INFO log lines do not count", "ok")
+
+
+@pytest.mark.usefixtures("go")
+def test_rewriting_cuts_before_a_compaction_of_what_is_not_applied(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    appended = "".join(f"\n{command}\n----\n" for command in ("propose 1 x", "process-ready 1", "compact 1 7"))
+    path = write(tmp_path, MATCHING + appended)
+    assert compare([str(path)], rewrite=True) == 0
+    assert "no application may do this: compact up to 7, with 6 applied" in capfd.readouterr().out
+    kept = path.read_text(encoding="utf-8")
+    assert "process-ready 1\n----\nReady MustSync=true:\n" in kept
+    assert "compact" not in kept
 
 
 @pytest.mark.usefixtures("go")

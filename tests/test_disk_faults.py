@@ -3,9 +3,7 @@
 `faulty_disk.c`, preloaded into real processes, makes their system calls fail.
 """
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,68 +12,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faulty_disk import HERE, FaultyDisk, compile_library
 
-HERE = Path(__file__).resolve().parent
 MEMORY = Path("/dev/shm")
 
 
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled shim."""
-    compiler = shutil.which("cc")
-    if compiler is None or not sys.platform.startswith("linux"):
-        pytest.skip("needs Linux and a C compiler: system calls are made to fail by a preloaded library")
-    target = tmp_path_factory.mktemp("faulty") / "faulty_disk.so"
-    source = HERE / "faulty_disk.c"
-    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", target, source, "-ldl", "-lpthread"], check=True)
-    return target
-
-
-class Faults:
-    """What the disk below one directory is to do."""
-
-    def __init__(self, library: Path, home: Path) -> None:
-        self.directory = home / "node"
-        self.trigger = home / "trigger"
-        self.log = home / "syncs"
-        self.generation = 0
-        self.environment = {
-            **os.environ,
-            "PYTHONPATH": str(HERE.parent),
-            "LD_PRELOAD": str(library),
-            "FAULTY_DIRECTORY": str(self.directory),
-            "FAULTY_TRIGGER": str(self.trigger),
-            "FAULTY_LOG": str(self.log),
-        }
-
-    def begin(self, mode: str, number: int = 0) -> None:
-        self.generation += 1
-        fresh = self.trigger.with_suffix(".new")
-        fresh.write_text(f"{self.generation} {mode} {number}")
-        fresh.rename(self.trigger)
-
-    def heal(self) -> None:
-        self.trigger.unlink()
-
-    def synced(self) -> list[str]:
-        """The files whose syncs were asked for since the last call."""
-        if not self.log.exists():
-            return []
-        names = [Path(line).name for line in self.log.read_text().splitlines()]
-        self.log.unlink()
-        return names
+    return compile_library(tmp_path_factory.mktemp("faulty") / "faulty_disk.so")
 
 
 @pytest.fixture
-def faults(library: Path, tmp_path: Path) -> Faults:
-    return Faults(library, tmp_path)
+def faults(library: Path, tmp_path: Path) -> FaultyDisk:
+    return FaultyDisk(library, tmp_path, tmp_path / "disk")
 
 
 class Server:
     """A process with a Disk that writes what it is told."""
 
-    def __init__(self, faults: Faults) -> None:
-        command = [sys.executable, str(HERE / "disk_process.py"), "serve", str(faults.directory)]
+    def __init__(self, faults: FaultyDisk) -> None:
+        command = [sys.executable, str(HERE / "disk_process.py"), "serve", str(faults.directory / "node")]
         self.process = subprocess.Popen(
             command, env=faults.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
@@ -104,7 +60,7 @@ def servers() -> Iterator[list[Server]]:
         server.kill()
 
 
-def start(servers: list[Server], faults: Faults) -> Server:
+def start(servers: list[Server], faults: FaultyDisk) -> Server:
     servers.append(Server(faults))
     return servers[-1]
 
@@ -120,14 +76,14 @@ FAILURES = {
 
 @pytest.mark.parametrize(("mode", "number", "problem"), FAILURES.values(), ids=FAILURES)
 def test_after_a_failure_nothing_is_acknowledged(
-    faults: Faults, servers: list[Server], mode: str, number: int, problem: str
+    faults: FaultyDisk, servers: list[Server], mode: str, number: int, problem: str
 ) -> None:
     server = start(servers, faults)
     for written in range(1, 6):
         assert server.write(written) == f"written {written}"
     faults.begin(mode, number)
     first = server.write(6)
-    assert first.startswith(f"error {faults.directory / 'raft.db'}: ")
+    assert first.startswith(f"error {faults.directory / 'node' / 'raft.db'}: ")
     assert problem in first
     faults.heal()
     for later in (6, 7):
@@ -141,7 +97,7 @@ def test_after_a_failure_nothing_is_acknowledged(
 def test_no_single_failed_call_loses_anything(library: Path, tmp_path: Path) -> None:
     """Each write and each sync of a short life fails in turn, from the first start to the close."""
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else tmp_path) as home:
-        faults = Faults(library, Path(home))
+        faults = FaultyDisk(library, Path(home), Path(home) / "node")
         command = [sys.executable, str(HERE / "disk_process.py"), "sweep", home]
         run = subprocess.run(command, env=faults.environment, capture_output=True, text=True, timeout=60, check=False)
     assert run.returncode == 0, run.stderr
@@ -151,15 +107,15 @@ def test_no_single_failed_call_loses_anything(library: Path, tmp_path: Path) -> 
     assert int(found[2]) <= 2, "only the names of files that SQLite syncs, and that are synced again afterwards"
 
 
-def test_every_acknowledged_write_was_synced(faults: Faults, servers: list[Server]) -> None:
+def test_every_acknowledged_write_was_synced(faults: FaultyDisk, servers: list[Server]) -> None:
     server = start(servers, faults)
-    assert {"raft.mark", "raft.db", "node"} <= set(faults.synced())
+    assert {"raft.new", "raft.mark", "raft.db", "raft.db-wal", "node", "disk"} <= set(faults.synced())
     for number in range(1, 6):
         assert server.write(number) == f"written {number}"
         assert "raft.db-wal" in faults.synced()
 
 
-def test_a_write_that_need_not_be_synced_is_not(faults: Faults, servers: list[Server]) -> None:
+def test_a_write_that_need_not_be_synced_is_not(faults: FaultyDisk, servers: list[Server]) -> None:
     server = start(servers, faults)
     server.write(1)
     faults.synced()
@@ -169,7 +125,7 @@ def test_a_write_that_need_not_be_synced_is_not(faults: Faults, servers: list[Se
     assert faults.synced() == ["raft.db-wal"]
 
 
-def test_the_loop_goes_on_while_a_sync_hangs(faults: Faults, servers: list[Server]) -> None:
+def test_the_loop_goes_on_while_a_sync_hangs(faults: FaultyDisk, servers: list[Server]) -> None:
     server = start(servers, faults)
     faults.begin("slow", 400)
     began = time.monotonic()

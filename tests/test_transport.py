@@ -22,9 +22,21 @@ from examples.host.wire import (
     RefusedError,
     check_peer_url,
     decode_frame,
+    decode_snapshot,
     encode_frame,
+    encode_snapshot,
 )
-from raftpb import ConfState, DecodeError, Entry, Message, MessageType, Snapshot, SnapshotMetadata, StepError
+from raftpb import (
+    ConfState,
+    DecodeError,
+    EncodeError,
+    Entry,
+    Message,
+    MessageType,
+    Snapshot,
+    SnapshotMetadata,
+    StepError,
+)
 
 ANYWHERE = "http://127.0.0.1:0"
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
@@ -149,6 +161,9 @@ def snap(sender: int, to: int, size: int = 10) -> Message:
     return Message(MessageType.MsgSnap, to=to, from_=sender, term=1, snapshot=Snapshot(bytes(size), metadata))
 
 
+BARE = encode_frame(0, snap(2, 1, 0))
+
+
 def run(test: Coroutine[None, None, None]) -> None:
     asyncio.run(asyncio.wait_for(test, 30))
 
@@ -182,6 +197,27 @@ class TestFrames:
     def test_addresses_are_those_of_the_connection(self, message: Message) -> None:
         with pytest.raises(DecodeError):
             decode_frame(encode_frame(0, message), 2, 1)
+
+    @given(st.integers(0, 2**63 - 1), st.binary())
+    def test_a_snapshot_is_split_into_head_and_data(self, group: int, data: bytes) -> None:
+        message = snap(1, 2)
+        message.snapshot = Snapshot(data, SnapshotMetadata(ConfState(voters=[1]), index=5, term=1))
+        head, rest = encode_snapshot(group, message)
+        size, group_read, bare = decode_snapshot(head, 1, 2)
+        assert (size, group_read, rest) == (len(data), group, data)
+        assert message.snapshot.data == data, "the message itself stays as it was"
+        assert bare.snapshot is not None
+        bare.snapshot.data = data
+        assert bare == message
+
+    @pytest.mark.parametrize("message", [heartbeat(1, 2), snap(1, 2)], ids=["no snapshot", "one with data"])
+    def test_what_cannot_be_the_head_of_a_snapshot(self, message: Message) -> None:
+        with pytest.raises(DecodeError):
+            decode_snapshot(bytes(8) + encode_frame(0, message), 1, 2)
+
+    def test_a_message_without_snapshot_is_none_to_send(self) -> None:
+        with pytest.raises(EncodeError):
+            encode_snapshot(0, heartbeat(1, 2))
 
     def test_a_group_out_of_range_is_refused(self) -> None:
         with pytest.raises(DecodeError):
@@ -263,9 +299,9 @@ class TestDelivery:
         async def test() -> None:
             async with hosts(1, 2) as (one, two):
                 one.transport.send(7, snap(1, 2, 3 * 2**20))
-                one.transport.send(8, snap(1, 2))
+                one.transport.send(8, snap(1, 2, 0))
                 await until(lambda: len(one.snapshots) == 2)
-                assert two.received == [(7, snap(1, 2, 3 * 2**20)), (8, snap(1, 2))]
+                assert two.received == [(7, snap(1, 2, 3 * 2**20)), (8, snap(1, 2, 0))]
                 assert one.snapshots == [(7, 2, True), (8, 2, True)]
                 assert one.unreachable == []
 
@@ -428,7 +464,7 @@ class TestLoss:
     def test_a_snapshot_over_the_limit_has_failed(self) -> None:
         async def test() -> None:
             async with hosts(1, 2) as (one, two):
-                one.transport.send(0, snap(1, 2, QUICK.snapshot_bytes))
+                one.transport.send(0, snap(1, 2, QUICK.snapshot_bytes + 1))
                 await until(lambda: one.snapshots == [(0, 2, False)])
                 assert two.received == []
 
@@ -643,11 +679,57 @@ class TestRefusing:
         async def test() -> None:
             async with hosts(1, 2) as (one, _), intruder(one.transport.url, lane) as ws:
                 with suppress(ConnectionError):  # it may be cut off before it has sent everything
-                    await ws.send_bytes(bytes(QUICK.frame_bytes(lane) + 1))
+                    await ws.send_bytes(bytes(QUICK.longest_message(lane) + 1))
                 await until(lambda: one.transport.peers()[2].refused == 1)
                 await ws.receive()
                 assert ws.closed
                 assert one.received == []
+
+        run(test())
+
+    @pytest.mark.parametrize(
+        ("sent", "refused"),
+        [
+            pytest.param([(QUICK.snapshot_bytes + 1).to_bytes(8, "big") + BARE], 1, id="too large"),
+            pytest.param([bytes(8) + encode_frame(0, heartbeat(2, 1))], 1, id="no snapshot"),
+            pytest.param([b""], 1, id="no size"),
+            pytest.param([(10).to_bytes(8, "big") + BARE, bytes(11)], 0, id="more than announced"),
+            pytest.param([(10).to_bytes(8, "big") + BARE, bytes(9), b""], 0, id="an empty chunk"),
+        ],
+    )
+    def test_a_snapshot_that_does_not_hold_what_it_says(self, sent: list[bytes], refused: int) -> None:
+        async def test() -> None:
+            async with hosts(1, 2) as (one, _), intruder(one.transport.url, Lane.SNAPSHOTS) as ws:
+                for part in sent:
+                    await ws.send_bytes(part)
+                assert (await ws.receive()).type is aiohttp.WSMsgType.CLOSE
+                assert one.received == []
+                assert one.transport.peers()[2].refused == refused
+
+        run(test())
+
+    def test_a_snapshot_that_breaks_off_is_none(self) -> None:
+        async def test() -> None:
+            async with hosts(1, 2) as (one, two):
+                for parts in ([], [(10).to_bytes(8, "big") + BARE, bytes(9)]):
+                    async with intruder(one.transport.url, Lane.SNAPSHOTS) as ws:
+                        for part in parts:
+                            await ws.send_bytes(part)
+                two.transport.send(0, snap(2, 1))
+                await until(lambda: two.snapshots == [(0, 1, True)])
+                assert one.received == [(0, snap(2, 1))]
+
+        run(test())
+
+    def test_too_many_snapshots_at_a_time(self) -> None:
+        async def test() -> None:
+            async with hosts(1, 2, limits=Limits(incoming_snapshots=1)) as (one, two):
+                async with intruder(one.transport.url, Lane.SNAPSHOTS, {"Raft-From": "3"}):
+                    two.transport.send(0, snap(2, 1))
+                    await until(lambda: two.snapshots == [(0, 1, False)])
+                two.transport.send(1, snap(2, 1))
+                await until(lambda: len(two.snapshots) == 2)
+                assert two.snapshots[1] == (1, 1, True)
 
         run(test())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 
-from examples.host.machine import ChangeRefusedError
+from examples.host.machine import ChangeRefusedError, NotServedError
 from examples.host.membership import Change, entry_of
 from examples.host.state import Changed
 from raftpb import ConfChangeV2
@@ -61,9 +61,9 @@ class Changes:
         else:
             asked.done.set_exception(ChangeRefusedError(changed.refusal))
 
-    def fail_all(self, error: Exception) -> None:
+    def fail_all(self, reason: str) -> None:
         """Nothing that waits will be answered."""
         for asked in self._waiting.values():
             if not asked.done.done():
-                asked.done.set_exception(error)
+                asked.done.set_exception(NotServedError(reason, may_still_happen=asked.sent))
         self._waiting.clear()

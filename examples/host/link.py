@@ -22,14 +22,13 @@ from examples.host.wire import (
     CHUNK_BYTES,
     PATH,
     REFUSAL_HEADER,
-    SIZE_BYTES,
     TAKEN,
     Hello,
     Lane,
     Limits,
     RefusedError,
     check_peer_url,
-    encode_frame,
+    encode_snapshot,
     printable,
 )
 from raftpb import Message
@@ -257,15 +256,15 @@ class SnapshotLane:
                     self._report(group, taken)
 
     async def _deliver(self, dialer: Dialer, group: int, message: Message) -> bool:
-        frame = encode_frame(group, message)
-        if len(frame) > self._limits.snapshot_bytes:
-            raise ValueError(f"a snapshot of {len(frame)} bytes; the limit is {self._limits.snapshot_bytes}")
+        head, data = encode_snapshot(group, message)
+        if len(data) > self._limits.snapshot_bytes:
+            raise ValueError(f"its {len(data)} bytes exceed the limit of {self._limits.snapshot_bytes}")
         socket = await dialer.dial(Lane.SNAPSHOTS)
         try:
-            async with asyncio.timeout(self._limits.snapshot_seconds(len(frame))):
-                await socket.send_bytes(len(frame).to_bytes(SIZE_BYTES, "big"))
-                for start in range(0, len(frame), CHUNK_BYTES):
-                    await socket.send_bytes(frame[start : start + CHUNK_BYTES])
+            async with asyncio.timeout(self._limits.snapshot_seconds(len(data))):
+                await socket.send_bytes(head)
+                for start in range(0, len(data), CHUNK_BYTES):
+                    await socket.send_bytes(data[start : start + CHUNK_BYTES])
                     await asyncio.sleep(0)  # sending waits only for a full buffer; others have a turn in any case
                 answer = await socket.receive()
             return answer.type is aiohttp.WSMsgType.BINARY and answer.data == TAKEN

@@ -47,8 +47,8 @@ class NotServedError(Exception):
 
 
 class ChangeRefusedError(Exception):
-    """A membership change that makes no sense in the present configuration; nothing has changed. Who acts: the client."""
+    """A membership change that makes no sense now; nothing has changed. Who acts: the client."""
 
 
 class RemovedError(Exception):
-    """This node is no longer a member of the group, and serves nothing. Who acts: the client, who asks another node."""
+    """The node was removed from the group, and serves nothing. Who acts: the client, who asks another node."""

@@ -127,6 +127,22 @@ class Members:
                 if taken == url and other != id:
                     raise ChangeRefusedError(f"member {other} is at {url} already")
 
+    def joining(self, id: int, url: str, *, stay_learner: bool = False) -> Change | None:
+        """What makes `id` a member at `url`; None if it is one."""
+        if id not in self.ids():
+            return adding(id, url, stay_learner=stay_learner)
+        return moving(id, url) if self.urls.get(id) != url else None
+
+    def leaving(self, id: int, reachable: set[int]) -> Change:
+        """What makes `id` leave. Raises ChangeRefusedError if those who are `reachable` could decide nothing then."""
+        voters = set(self.conf_state.voters) - {id}
+        if id in self.conf_state.voters and 2 * len(voters & reachable) <= len(voters):
+            raise ChangeRefusedError(
+                f"of the {len(voters)} voters that would be left only {len(voters & reachable)} can be reached from "
+                "here, which is no quorum"
+            )
+        return removing(id)
+
     def after(self, change: Change, conf_state: ConfState, index: int) -> Members:
         """Who takes part once `change`, the entry at `index`, has led to `conf_state`."""
         now = replace(self, conf_state=conf_state, changed_at=index)

@@ -104,15 +104,15 @@ class Reads:
                 if not reader.done():
                     reader.set_result(None)
 
-    def fail_all(self, error: Exception) -> None:
-        """Nobody who waits may read."""
+    def fail_all(self, reason: str) -> None:
+        """Nobody who waits will read."""
         waiting = self._waiting + self._asked
         for _, _, readers in self._known:
             waiting += readers
         self._waiting, self._asked, self._known, self._context = [], [], [], b""
         for reader in waiting:
             if not reader.done():
-                reader.set_exception(error)
+                reader.set_exception(NotServedError(reason, may_still_happen=False))
 
     def _forget(self, _: asyncio.Future[None]) -> None:
         self._count -= 1

@@ -18,10 +18,11 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Final
 
 from examples.host.machine import NotServedError
+from examples.host.settings import Settings
 
 _HEADER: Final = struct.Struct(">BQQQ")
 _REQUEST: Final = struct.Struct(">QI")
@@ -86,12 +87,11 @@ class Batch:
 class Outbox:
     """The requests of this process that are not answered yet."""
 
-    def __init__(self, node: int, nonce: int, *, max_count: int, max_bytes: int, max_batch_bytes: int) -> None:
-        self.node = node
-        self.nonce = nonce
-        self._max_count = max_count
-        self._max_bytes = max_bytes
-        self._max_batch_bytes = max_batch_bytes
+    def __init__(self, node: int, nonce: int, settings: Settings) -> None:
+        self.session = (node, nonce)
+        self.why_waiting = "no quorum answers"
+        """Why the last requests could not be sent, for people."""
+        self._settings = settings
         self._waiting: dict[int, Request] = {}
         """All of them by number, ascending."""
         self._unsent: deque[Request] = deque()
@@ -103,7 +103,8 @@ class Outbox:
 
     def add(self, data: bytes) -> Request:
         """Take a request. Raises NotServedError if there is no room."""
-        if len(self._waiting) >= self._max_count or self._bytes + len(data) > self._max_bytes:
+        limits = self._settings
+        if len(self._waiting) >= limits.max_requests or self._bytes + len(data) > limits.max_waiting_bytes:
             raise NotServedError("too many requests are waiting here", may_still_happen=False)
         request = Request(self._next, data, asyncio.get_running_loop().create_future())
         self._next += 1
@@ -125,7 +126,7 @@ class Outbox:
             request = self._unsent[0]
             if request.number in self._waiting:
                 size += _REQUEST.size + len(request.data)
-                if taken and size > self._max_batch_bytes:
+                if taken and size > self._settings.batch_bytes:
                     break
                 taken.append(request)
             self._unsent.popleft()
@@ -134,10 +135,11 @@ class Outbox:
     def batch(self, requests: list[Request]) -> Batch:
         """The entry that holds `requests`."""
         low = next(iter(self._waiting), self._next)
-        return Batch(self.node, self.nonce, low, [(request.number, request.data) for request in requests])
+        return Batch(*self.session, low, [(request.number, request.data) for request in requests])
 
-    def put_back(self, requests: list[Request]) -> None:
+    def put_back(self, requests: list[Request], why: str) -> None:
         """They did not leave; they are the next to be sent."""
+        self.why_waiting = why
         self._unsent.extendleft(reversed(requests))
 
     def note_sent(self, requests: list[Request]) -> None:
@@ -164,30 +166,31 @@ class Outbox:
             request.age = 0
         self._unsent.extendleft(reversed(again))
 
-    def answer(self, number: int, result: object) -> None:
-        """Request `number` of this process was carried out."""
-        request = self._waiting.get(number)
-        if request is not None:
-            self.forget(request)
-            if not request.done.done():
-                request.done.set_result(result)
+    def take_results(self, results: list[tuple[int, object]]) -> None:
+        """Requests of this process were carried out."""
+        for number, result in results:
+            request = self._waiting.get(number)
+            if request is not None:
+                self.forget(request)
+                if not request.done.done():
+                    request.done.set_result(result)
 
-    def lose_answer(self, number: int) -> None:
-        """Request `number` of this process was carried out, but unseen: by way of a snapshot."""
-        request = self._waiting.get(number)
-        if request is not None:
-            self.forget(request)
-            if not request.done.done():
-                reason = "it was carried out while this node was catching up; with what result is not known here"
-                request.done.set_exception(NotServedError(reason, may_still_happen=True))
+    def lose_answers(self, sessions: Sessions) -> None:
+        """The state was replaced; what was carried out unseen will not come by."""
+        reason = "it was carried out while this node was catching up; with what result is not known here"
+        for request in list(self._waiting.values()):
+            if sessions.has_done(*self.session, request.number):
+                self._fail(request, NotServedError(reason, may_still_happen=True))
 
-    def fail_all(self, error: Callable[[Request], Exception]) -> None:
+    def fail_all(self, reason: str) -> None:
         """Nothing that waits will be answered."""
         for request in list(self._waiting.values()):
-            self.forget(request)
-            if not request.done.done():
-                request.done.set_exception(error(request))
-        self._unsent.clear()
+            self._fail(request, NotServedError(reason, may_still_happen=request.sent))
+
+    def _fail(self, request: Request, error: NotServedError) -> None:
+        self.forget(request)
+        if not request.done.done():
+            request.done.set_exception(error)
 
 
 class Sessions:
@@ -195,7 +198,7 @@ class Sessions:
 
     def __init__(self, saved: list[tuple[int, int, int, list[int]]] | None = None) -> None:
         self._sessions: dict[tuple[int, int], tuple[int, set[int]]] = {}
-        """By node and nonce, the silent ones first: the session's `low`, and the numbers from there on that are done."""
+        """By node and nonce, the silent ones first: `low`, and the numbers from there on that are done."""
         for node, nonce, low, done in saved or []:
             self._sessions[node, nonce] = (low, set(done))
 

@@ -30,6 +30,9 @@ class Settings:
     batch_bytes: int = 256 << 10
     """Requests that go into one entry together."""
 
+    inflight_bytes: int = 16 << 20
+    """Entries' bytes on the way to one follower."""
+
     snapshot_entries: int = 10_000
     """Entries applied since the last snapshot that make another one due."""
 

@@ -13,6 +13,7 @@ from examples.host import snapshots
 from examples.host.machine import ChangeRefusedError, StateMachine
 from examples.host.membership import Change, Context, Members
 from examples.host.requests import Batch, Sessions
+from examples.host.snapshots import HostState
 from pyraft import ConfChangeError
 from raftpb import AnyConfChange, ConfState, EntryType, Snapshot, decode_conf_change, decode_conf_change_v2
 from raftpb.message import Entry
@@ -22,8 +23,7 @@ from raftpb.message import Entry
 class Carried:
     """What an entry of requests led to: the session that they are of, and the result of each by its number."""
 
-    node: int
-    nonce: int
+    session: tuple[int, int]
     results: list[tuple[int, object]]
 
 
@@ -57,7 +57,7 @@ class State:
             return None
         apply = self.machine.apply
         results = [(number, apply(entry.index, data)) for number, data in self.sessions.begin(batch)]
-        return Carried(batch.node, batch.nonce, results)
+        return Carried((batch.node, batch.nonce), results)
 
     def apply_change(self, entry: Entry, switch: Callable[[AnyConfChange], ConfState]) -> Changed:
         """Decide about a membership change; `switch` makes the core act on it, and is not called if it is refused."""
@@ -89,13 +89,18 @@ class State:
         """Keep hold of the state as it is now; what is returned encodes it, in another thread."""
         return snapshots.encoder(self.members, self.sessions, self.machine.snapshot())
 
-    def restore(self, snapshot: Snapshot) -> None:
-        """Become the state in a snapshot. Takes its time; may run in another thread while nothing is applied.
+    def restore(self, snapshot: Snapshot) -> HostState:
+        """Put the state machine into the state of a snapshot; what is left to do is `take_over`. Takes its time, and
+        may run in another thread while nothing is applied.
 
-        Raises ValueError if it is none.
+        Raises ValueError if it is no snapshot.
         """
         state = snapshots.decode(snapshot.data, snapshot.metadata.conf_state)
         self.machine.restore(state.machine)
-        self.members = state.members
-        self.sessions = state.sessions
-        self.index = snapshot.metadata.index
+        return state
+
+    def take_over(self, index: int, restored: HostState) -> None:
+        """The rest of the state at `index`."""
+        self.members = restored.members
+        self.sessions = restored.sessions
+        self.index = index

@@ -32,10 +32,11 @@ from examples.host.wire import (
     RefusedError,
     check_peer_url,
     decode_frame,
+    decode_snapshot,
     encode_frame,
     printable,
 )
-from raftpb import EncodeError, Message, MessageType, StepError
+from raftpb import DecodeError, EncodeError, Message, MessageType, Snapshot, StepError
 
 logger = logging.getLogger(__name__)
 
@@ -297,7 +298,7 @@ class Transport:
     async def _read_messages(self, socket: web.WebSocketResponse, hello: Hello) -> None:
         frames = 0
         while (frame := await self._next(socket, hello)) is not None:
-            self._take(frame, hello)
+            self._take(hello, frame)
             frames += 1
             if frames % _FRAMES_A_TURN == 0:
                 await asyncio.sleep(0)
@@ -305,17 +306,27 @@ class Transport:
     async def _read_snapshot(self, socket: web.WebSocketResponse, hello: Hello) -> None:
         """Put one snapshot together, hand it over, and say whether it was taken."""
         async with asyncio.timeout(self._limits.snapshot_seconds(self._limits.snapshot_bytes)):
-            announced = int.from_bytes(await self._next(socket, hello) or b"", "big")
-            if announced > self._limits.snapshot_bytes:
-                self._refuse(hello, f"a snapshot of {announced} bytes; the limit is {self._limits.snapshot_bytes}")
+            head = await self._next(socket, hello)
+            if head is None:
                 return
-            frame = bytearray()
-            while len(frame) < announced:
+            try:
+                size, group, message = decode_snapshot(head, hello.node, self._node)
+            except DecodeError as error:
+                self._refuse(hello, str(error))
+                return
+            if size > self._limits.snapshot_bytes:
+                self._refuse(hello, f"a snapshot of {size} bytes; the limit is {self._limits.snapshot_bytes}")
+                return
+            chunks: list[bytes] = []
+            while size > 0:
                 chunk = await self._next(socket, hello)
-                if not chunk:
+                if not chunk or len(chunk) > size:
                     return
-                frame += chunk
-            await socket.send_bytes(TAKEN if self._take(bytes(frame), hello) else NOT_TAKEN)
+                size -= len(chunk)
+                chunks.append(chunk)
+            metadata = message.snapshot.metadata if message.snapshot is not None else None
+            message.snapshot = Snapshot(b"".join(chunks), metadata)
+            await socket.send_bytes(TAKEN if self._hand_over(hello, group, message) else NOT_TAKEN)
 
     async def _next(self, socket: web.WebSocketResponse, hello: Hello) -> bytes | None:
         """The next binary message; None when the connection has ended, for whatever reason."""
@@ -329,12 +340,19 @@ class Transport:
                 return None
             self._refuse(hello, "text, where frames are due")
 
-    def _take(self, frame: bytes, hello: Hello) -> bool:
-        """Hand a frame's message to the host; False if it was refused."""
+    def _take(self, hello: Hello, frame: bytes) -> None:
+        try:
+            group, message = decode_frame(frame, hello.node, self._node)
+        except DecodeError as error:
+            self._refuse(hello, str(error))
+        else:
+            self._hand_over(hello, group, message)
+
+    def _hand_over(self, hello: Hello, group: int, message: Message) -> bool:
+        """Give the host a message; False if it was refused."""
         if hello.node in self._removed:
             return False
         try:
-            group, message = decode_frame(frame, hello.node, self._node)
             self._receive(group, message)
         except StepError as error:
             self._refuse(hello, str(error))

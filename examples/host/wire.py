@@ -2,8 +2,9 @@
 
 A connection carries messages one way, from the host that opened it. A frame is the group's id in 8 bytes, big-endian,
 and the message as raftpb bytes. There are two lanes, so that a snapshot does not hold up heartbeats: a connection that
-stays, with a frame in each WebSocket message; and one for each snapshot, whose frame comes in chunks after its size in
-8 bytes, so that neither side's loop is held up by it, and is answered with a byte.
+stays, with a frame in each WebSocket message; and one for each snapshot. There the first message is the size of the
+snapshot's data in 8 bytes and the frame without the data; the data follow in chunks, uncopied, so that neither side's
+loop is held up; a byte answers.
 
 Source: etcd server/etcdserver/api/rafthttp, whose status codes for a refused handshake are kept.
 """
@@ -11,12 +12,13 @@ Source: etcd server/etcdserver/api/rafthttp, whose status codes for a refused ha
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
-from raftpb import DecodeError, Message, MessageType, decode_message, encode_message
+from raftpb import DecodeError, EncodeError, Message, MessageType, Snapshot, decode_message, encode_message
 
 PATH: Final = "/raft"
 PROTOCOL: Final = "1"
@@ -27,7 +29,7 @@ NOT_TAKEN: Final = b"\x00"
 
 MAX_ID: Final = 2**63 - 1
 CHUNK_BYTES: Final = 256 * 1024
-SIZE_BYTES: Final = 8
+_SIZE_BYTES: Final = 8
 _GROUP_BYTES: Final = 8
 _KEEP_THEIR_SENDER: Final = (MessageType.MsgProp, MessageType.MsgReadIndex, MessageType.MsgTransferLeader)
 """Types that are passed on: their `from_` is not the node that sends them."""
@@ -67,7 +69,7 @@ class Limits:
 
     def longest_message(self, lane: Lane) -> int:
         """The longest WebSocket message of a lane."""
-        return CHUNK_BYTES if lane is Lane.SNAPSHOTS else self.message_bytes
+        return max(CHUNK_BYTES, self.message_bytes) if lane is Lane.SNAPSHOTS else self.message_bytes
 
     def snapshot_seconds(self, size: int) -> float:
         """How long a snapshot of `size` bytes may take to arrive and be answered."""
@@ -134,6 +136,25 @@ def check_peer_url(url: str) -> None:
         raise ValueError(f"a peer's URL is http://host:port, not {printable(url)}")
     if parts.username is not None or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ValueError(f"a peer's URL has nothing beside host and port: {printable(url)}")
+
+
+def encode_snapshot(group: int, message: Message) -> tuple[bytes, bytes]:
+    """The first message about a MsgSnap, and the data that follow it. Raises EncodeError if it cannot travel."""
+    snapshot = message.snapshot
+    if snapshot is None:
+        raise EncodeError(f"{message.type} without a snapshot")
+    bare = copy(message)
+    bare.snapshot = Snapshot(b"", snapshot.metadata)
+    return len(snapshot.data).to_bytes(_SIZE_BYTES, "big") + encode_frame(group, bare), snapshot.data
+
+
+def decode_snapshot(head: bytes, sender: int, receiver: int) -> tuple[int, int, Message]:
+    """The size of the data that follow, the group, and the MsgSnap to put them into. Raises as `decode_frame`."""
+    size = int.from_bytes(head[:_SIZE_BYTES], "big")
+    group, message = decode_frame(head[_SIZE_BYTES:], sender, receiver)
+    if message.type is not MessageType.MsgSnap or message.snapshot is None or message.snapshot.data:
+        raise DecodeError(f"{message.type} where the beginning of a MsgSnap is due")
+    return size, group, message
 
 
 def encode_frame(group: int, message: Message) -> bytes:

@@ -48,10 +48,10 @@ class Client:
 
     def __init__(self, urls: dict[int, str], *, seconds: float = REQUEST_SECONDS) -> None:
         self._urls = urls
-        # A connection is used once: on an old one, a request that finds it closed would be sent again, and a write that
-        # is sent twice could overtake a later one.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, force_close=True), timeout=aiohttp.ClientTimeout(total=seconds)
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=seconds),
+            middlewares=(_send_once,),
         )
 
     async def __aenter__(self) -> Client:
@@ -98,7 +98,7 @@ class Client:
             told["commit"],
             told["applied"],
             told["digest"],
-            tuple(sorted(int(id) for id in told["members"])),
+            tuple(member["id"] for member in told["members"]),
         )
 
     async def add_member(self, node: int, id: int, peer_url: str) -> None:
@@ -129,11 +129,25 @@ class Client:
                 status, answer = response.status, await response.read()
         except aiohttp.ClientConnectorError as error:
             raise RefusedError(f"node {node} cannot be reached: {error.os_error}") from error
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise UnknownOutcomeError(f"node {node} did not answer: {type(error).__name__}") from error
+        except (aiohttp.ClientError, OSError, TimeoutError, _CutOffError) as error:
+            raise UnknownOutcomeError(f"node {node} did not answer: {error!r}") from error
         if status == 503:
             raise _unavailable(node, answer)
         return status, answer
+
+
+class _CutOffError(Exception):
+    """The connection broke after the request had been sent, or part of it."""
+
+
+async def _send_once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Keep aiohttp from sending a PUT again, by itself, when the connection broke: the first may have been done."""
+    try:
+        return await send(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise _CutOffError(repr(error)) from error
 
 
 def _unavailable(node: int, answer: bytes) -> Exception:

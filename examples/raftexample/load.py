@@ -45,7 +45,7 @@ class Register:
     begun: int = 0
     acknowledged: int = 0
     seen: int = 0  # the newest version that a finished read has returned
-    never: set[int] = field(default_factory=set)
+    never: dict[int, str] = field(default_factory=dict)  # versions that were refused, and with what words
     closed: bool = False
 
     @property
@@ -72,7 +72,7 @@ class Register:
         if version is None:
             return f"{value!r} was never written to it"
         if version in self.never:
-            return f"version {version} was refused, and said never to happen"
+            return f"version {version} was refused, as one that would never happen: {self.never[version]}"
         if version < oldest:
             return f"version {version} is stale: {oldest} was acknowledged or read before this read began"
         if version > self.begun:
@@ -134,11 +134,12 @@ class Load:
     async def _write_next(self, register: Register) -> None:
         register.begun += 1
         version = register.begun
+        node = self._pick()
         try:
-            await self.store.put(self._pick(), register.key, register.value(version))
-        except RefusedError:
+            await self.store.put(node, register.key, register.value(version))
+        except RefusedError as error:
             self.counts.refused += 1
-            register.never.add(version)
+            register.never[version] = f"{error} (node {node}, {time.monotonic():.3f} s)"
             await asyncio.sleep(_PAUSE_SECONDS)
         except UnknownOutcomeError:
             self.counts.unknown += 1

@@ -32,7 +32,9 @@ func (h *configurations) handle(t *testing.T, d datadriven.TestData) string {
 	return fmt.Sprintf("%s\n%s", config, progress)
 }
 
-func (h *configurations) interrupt() {}
+func (*configurations) interrupt() {}
+
+func (*configurations) misuse(datadriven.TestData) string { return "" }
 
 func (h *configurations) change(t *testing.T, d datadriven.TestData) (c tracker.Config, p tracker.ProgressMap, err error) {
 	changes, err := raftpb.ConfChangesFromString(d.Input)
@@ -115,6 +117,8 @@ func (quorums) handle(t *testing.T, d datadriven.TestData) string {
 }
 
 func (quorums) interrupt() {}
+
+func (quorums) misuse(datadriven.TestData) string { return "" }
 
 func scanVoters(t *testing.T, arg datadriven.CmdArg, half quorum.MajorityConfig) []uint64 {
 	ids := make([]uint64, len(arg.Vals))

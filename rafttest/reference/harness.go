@@ -16,6 +16,9 @@ const patience = 5 * time.Second
 // harness answers the commands of one trace, in their order.
 type harness interface {
 	handle(t *testing.T, d datadriven.TestData) string
+	// misuse tells why no application may give this command now, or nothing. What the reference does after it hangs on
+	// what it happens to hold in memory, so it is not worth recording.
+	misuse(d datadriven.TestData) string
 	// interrupt makes a command that does not end panic. Nothing else may be asked of the harness afterwards.
 	interrupt()
 }
@@ -33,9 +36,10 @@ func newHarness(s *script) harness {
 	return newInteraction()
 }
 
-// attempt runs one command. A failure says why there is no output. The reference's harness is written for `go test`: a
+// attempt runs one command, unless it is a misuse and only lawful ones are wanted. A failure says why there is no
+// output. The reference's harness is written for `go test`: a
 // command it finds malformed ends the test. Outside of one, that ends this goroutine or panics inside package testing.
-func attempt(h harness, d *directive) (output, failure string) {
+func attempt(h harness, d *directive, lawful bool) (output, failure string) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -46,6 +50,12 @@ func attempt(h harness, d *directive) (output, failure string) {
 				failure = fmt.Sprintf("reference panics: %v", cause)
 			}
 		}()
+		if lawful {
+			if reason := h.misuse(d.data); reason != "" {
+				failure = "no application may do this: " + reason
+				return
+			}
+		}
 		output = h.handle(new(testing.T), d.data)
 		failure = ""
 	}()

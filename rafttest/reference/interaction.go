@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -66,10 +67,26 @@ func (h *interaction) interrupt() {
 	h.env.Output = nil
 }
 
+// misuse knows one: throwing away entries that are not applied.
+func (h *interaction) misuse(d datadriven.TestData) string {
+	if d.Cmd != "compact" || len(d.CmdArgs) != 2 {
+		return ""
+	}
+	id, err := strconv.Atoi(d.CmdArgs[0].Key)
+	index, err2 := strconv.ParseUint(d.CmdArgs[1].Key, 10, 64)
+	if errors.Join(err, err2) != nil {
+		return "" // refused by the command itself
+	}
+	if applied := h.env.Nodes[id-1].BasicStatus().Applied; index > applied {
+		return fmt.Sprintf("compact up to %d, with %d applied", index, applied)
+	}
+	return ""
+}
+
 // readIndex asks a node for a linearizable read: read-index ID CONTEXT. The answer is in a later Ready.
 func (h *interaction) readIndex(args []datadriven.CmdArg) error {
 	if len(args) != 2 {
-		return fmt.Errorf("read-index takes a node and a context")
+		return errors.New("read-index takes a node and a context")
 	}
 	id, err := strconv.Atoi(args[0].Key)
 	if err != nil {

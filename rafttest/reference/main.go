@@ -108,7 +108,7 @@ func find(paths []string) ([]string, error) {
 }
 
 // file runs one trace in a fresh harness. A panic of the reference ends it there: what the reference holds afterwards is
-// undefined. A rewritten trace then ends just before that command.
+// undefined. A rewritten trace then ends just before that command, or before one that misuses the reference.
 func (s *session) file(path string) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -122,7 +122,7 @@ func (s *session) file(path string) error {
 	harness := newHarness(script)
 	for i := range script.directives {
 		d := &script.directives[i]
-		output, failure := attempt(harness, d)
+		output, failure := attempt(harness, d, s.rewrite)
 		if failure != "" {
 			fmt.Fprintf(s.out, "%s:%d: %s\n", path, d.line, failure)
 			s.cut++

@@ -1,0 +1,629 @@
+"""Bad input to the public API: each is refused with an error that says so, and changes nothing.
+
+What a Config, a Storage at the start, bootstrapping, a MemoryStorage and messages refuse is in the tests of those
+names; what a node that has failed refuses, in `test_node_failure`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from harness import Host, append, change, config_of, follow, host, leader, snapshot_message
+
+from pyraft import (
+    CampaignRefusal,
+    ConfChangeError,
+    DropReason,
+    MemoryStorage,
+    MisuseError,
+    NullLogger,
+    Peer,
+    ProposalDroppedError,
+    ReadDroppedError,
+    ReadDropReason,
+    ReadOnlyOption,
+    RefusedConfChange,
+    SnapshotStatus,
+    TransferRefusal,
+)
+from pyraft.types import MAX_INTEGER
+from raftpb.confchange import ConfChange, ConfChangeSingle, ConfChangeV2
+from raftpb.enums import (
+    ADD_LEARNER_NODE,
+    ADD_NODE,
+    ENTRY_NORMAL,
+    MSG_APP_RESP,
+    MSG_PROP,
+    MSG_STORAGE_APPEND_RESP,
+    MSG_STORAGE_APPLY_RESP,
+    REMOVE_NODE,
+    TRANSITION_JOINT_EXPLICIT,
+)
+from raftpb.message import (
+    LOCAL_APPEND_THREAD,
+    LOCAL_APPLY_THREAD,
+    ConfState,
+    Entry,
+    HardState,
+    Message,
+    Snapshot,
+    SnapshotMetadata,
+)
+
+Call = Callable[[Host], object]
+Make = Callable[[], Host]
+
+
+# -- the scenes
+
+
+def follower() -> Host:
+    """Of leader 2, in term 1."""
+    made = host()
+    made.step(append(1))
+    return made
+
+
+def leaderless() -> Host:
+    return host()
+
+
+def candidate() -> Host:
+    made = host()
+    made.raw.campaign()
+    made.settle()
+    return made
+
+
+def leading(**knobs: Any) -> Host:
+    """Leads term 1 of 1, 2, 3 and learner 4, with everything committed."""
+    made = leader(learners=(4,), **knobs)
+    follow(made, 2, 3)
+    return made
+
+
+def lone() -> Host:
+    return leader(voters=(1,))
+
+
+def removed() -> Host:
+    """Leads although it is no member any more."""
+    made = leader(voters=(1, 2), step_down_on_removal=False)
+    follow(made, 2)
+    made.raw.apply_conf_change(ConfChange(REMOVE_NODE, 1))
+    made.settle()
+    return made
+
+
+def transferring() -> Host:
+    made = leading()
+    made.raw.transfer_leader(2)
+    made.settle()
+    return made
+
+
+def joint() -> Host:
+    made = leading()
+    made.raw.apply_conf_change(change("v5", TRANSITION_JOINT_EXPLICIT))
+    made.settle()
+    return made
+
+
+def pending() -> Host:
+    """Leads with a membership change that is not applied."""
+    made = leading()
+    made.raw.propose_conf_change(change("l5"))
+    made.settle()
+    return made
+
+
+def leasing(**knobs: Any) -> Host:
+    return host(read_only_option=ReadOnlyOption.ReadOnlyLeaseBased, **knobs)
+
+
+def follower_without_forwarding() -> Host:
+    made = host(disable_proposal_forwarding=True)
+    made.step(append(1))
+    return made
+
+
+def full() -> Host:
+    made = leading(max_uncommitted_entries_size=10)
+    made.raw.propose(bytes(9))
+    made.settle()
+    return made
+
+
+def reading() -> Host:
+    made = leading(max_pending_reads=2)
+    made.raw.read_index(b"1")
+    made.raw.read_index(b"2")
+    return made
+
+
+def with_snapshot() -> Host:
+    made = host()
+    made.raw.step(snapshot_message(1, Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 3)), 9, 1))))
+    return made
+
+
+def with_unapplied_change() -> Host:
+    made = Host(config_of(1, MemoryStorage()))
+    made.raw.bootstrap([Peer(1)])
+    return made
+
+
+def unchanged(made: Host, call: Call, error: type[Exception], text: str | None = None) -> Exception:
+    """The error, and that it is all that happened."""
+    before = made.raw.export_state()
+    with pytest.raises(error, match=text) as raised:
+        call(made)
+    assert made.raw.export_state() == before
+    return raised.value
+
+
+# -- time
+
+
+@pytest.mark.parametrize(
+    ("count", "error"),
+    [
+        pytest.param(-1, ValueError, id="-1"),
+        pytest.param("1", TypeError, id="text"),
+        pytest.param(1.5, TypeError, id="float"),
+        pytest.param(None, TypeError, id="None"),
+        pytest.param(True, TypeError, id="bool"),
+    ],
+)
+def test_tick(count: Any, error: type[Exception]) -> None:
+    unchanged(follower(), lambda made: made.raw.tick(count), error, rf"^count is {count!r}")
+
+
+@pytest.mark.parametrize("count", [100, 10**6, MAX_INTEGER, 10**30])
+def test_a_long_pause_brings_no_more_than_one_election(count: int) -> None:
+    made = lone()
+    made.raw.tick(count)
+    assert made.term == 1
+    made = host(pre_vote=False)
+    for expected in (0, 1):
+        made.raw.tick(count)
+        assert made.term <= expected + 1
+
+
+def test_no_time_at_all() -> None:
+    made = follower()
+    before = made.raw.export_state()
+    made.raw.tick(0)
+    assert made.raw.export_state() == before
+
+
+# -- proposals
+
+
+@pytest.mark.parametrize("data", ["text", None, 3, [1, 2], object()], ids=["text", "None", "int", "list", "object"])
+def test_propose_takes_bytes(data: Any) -> None:
+    unchanged(
+        leading(),
+        lambda made: made.raw.propose(data),
+        TypeError,
+        rf"^data is {type(data).__name__}; a bytes-like object is due$",
+    )
+
+
+@pytest.mark.parametrize("wrap", [bytes, memoryview, lambda mine: mine], ids=["bytes", "memoryview", "bytearray"])
+def test_what_is_proposed_is_copied_unless_it_cannot_change(wrap: Callable[[Any], Any]) -> None:
+    made = lone()
+    mine = bytearray(b"mine")
+    made.raw.propose(wrap(mine))
+    mine[:] = b"your"
+    assert made.raw.export_state().entries[-1].data == b"mine"
+
+
+DROPPED: dict[str, tuple[Make, DropReason]] = {
+    "no leader": (leaderless, DropReason.NO_LEADER),
+    "candidate": (candidate, DropReason.CAMPAIGNING),
+    "not forwarded": (follower_without_forwarding, DropReason.FORWARDING_DISABLED),
+    "not a member": (removed, DropReason.NOT_MEMBER),
+    "transferring": (transferring, DropReason.TRANSFERRING),
+    "too much uncommitted": (full, DropReason.UNCOMMITTED_LIMIT),
+}
+
+
+@pytest.mark.parametrize(("make", "reason"), DROPPED.values(), ids=DROPPED)
+@pytest.mark.parametrize("what", ["data", "membership change"])
+def test_a_proposal_that_is_dropped_says_why(make: Make, reason: DropReason, what: str) -> None:
+    made = make()
+    if what == "data":
+        error = unchanged(made, lambda made: made.raw.propose(b"four"), ProposalDroppedError, reason.value)
+    elif reason is DropReason.UNCOMMITTED_LIMIT:
+        # The index is taken before the size is looked at, as in the reference.
+        with pytest.raises(ProposalDroppedError) as raised:
+            made.raw.propose_conf_change(change("v9"))
+        error = raised.value
+        assert not made.raw.has_ready()
+    else:
+        error = unchanged(made, lambda made: made.raw.propose_conf_change(change("v9")), ProposalDroppedError)
+    assert isinstance(error, ProposalDroppedError)
+    assert error.reason is reason
+
+
+def test_a_proposal_may_be_as_large_as_the_limit() -> None:
+    made = leading(max_entry_size=8)
+    made.raw.propose(bytes(8))
+    error = unchanged(made, lambda made: made.raw.propose(bytes(9)), ProposalDroppedError, r"Config\.max_entry_size")
+    assert isinstance(error, ProposalDroppedError)
+    assert error.reason is DropReason.TOO_LARGE
+
+
+# -- membership changes
+
+
+IMPOSSIBLE: dict[str, tuple[Any, type[Exception], str]] = {
+    "a number": (3, TypeError, r"^3 is no membership change; a ConfChange or ConfChangeV2 is due$"),
+    "text": ("v3", TypeError, "'v3' is no membership change"),
+    "a step": (ConfChangeSingle(ADD_NODE, 3), TypeError, "is no membership change"),
+    "an entry": (Entry(), TypeError, "is no membership change"),
+    "id -1": (ConfChange(ADD_NODE, -1), ConfChangeError, r"^node id -1 is not in \[0, 2\^63\)$"),
+    "id -1 in a list": (
+        ConfChangeV2([ConfChangeSingle(ADD_NODE, 3), ConfChangeSingle(ADD_NODE, -1)]),
+        ConfChangeError,
+        "node id -1",
+    ),
+}
+
+
+@pytest.mark.parametrize(("asked", "error", "text"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
+@pytest.mark.parametrize("scene", [leading, follower])
+def test_what_is_no_membership_change(scene: Make, asked: Any, error: type[Exception], text: str) -> None:
+    made = scene()
+    unchanged(made, lambda made: made.raw.propose_conf_change(asked), error, text)
+    unchanged(made, lambda made: made.raw.apply_conf_change(asked), error, text)
+
+
+MISTYPED: dict[str, Callable[[Any], Any]] = {
+    "an id too large": lambda _: ConfChange(ADD_NODE, MAX_INTEGER + 1),
+    "a type that is none": lambda seven: ConfChange(seven, 3),
+    "a type that is none, in a list": lambda seven: ConfChangeV2([ConfChangeSingle(seven, 3)]),
+    "a transition that is none": lambda seven: ConfChangeV2([], seven),
+}
+
+
+@pytest.mark.parametrize("make", MISTYPED.values(), ids=MISTYPED)
+def test_a_membership_change_that_cannot_be_written(make: Callable[[Any], Any]) -> None:
+    """Compiled, such a value cannot even be made."""
+    made = leading()
+    before = made.raw.export_state()
+    for call in (made.raw.propose_conf_change, made.raw.apply_conf_change):
+        with pytest.raises((ConfChangeError, TypeError, OverflowError)):
+            call(make(7))
+    assert made.raw.export_state() == before
+
+
+@pytest.mark.parametrize(
+    ("make", "asked", "reason"),
+    [
+        pytest.param(
+            pending, change("v9"), "a membership change at index 2 may be unapplied (applied to 1)", id="one is pending"
+        ),
+        pytest.param(joint, change("v9"), "the configuration is joint; leave it first", id="enter when joint"),
+        pytest.param(
+            leading, None, "the configuration is not joint; there is nothing to leave", id="leave when not joint"
+        ),
+        pytest.param(
+            leading, change(), "the configuration is not joint; there is nothing to leave", id="leave, in other words"
+        ),
+    ],
+)
+def test_a_change_that_the_leader_refuses_becomes_an_empty_entry(make: Make, asked: Any, reason: str) -> None:
+    made = make()
+    index = made.last + 1
+    made.raw.propose_conf_change(asked)
+    ready = made.take()
+    assert ready.entries == [Entry(ENTRY_NORMAL, 1, index)]
+    assert ready.refused_conf_changes == (RefusedConfChange(index, reason),)
+
+
+@pytest.mark.parametrize(
+    ("make", "asked", "text"),
+    [
+        pytest.param(lone, ConfChange(REMOVE_NODE, 1), "removed all voters", id="no voter left"),
+        pytest.param(leading, None, "can't leave a non-joint config", id="leave when not joint"),
+        pytest.param(leading, change("v5 v6 r1 r2 r3 r5 r6"), "removed all voters", id="no voter left, jointly"),
+        pytest.param(joint, change("v9"), "in joint config", id="a simple change when joint"),
+        pytest.param(joint, change("v8 v9"), "already joint", id="a joint change when joint"),
+    ],
+)
+def test_a_change_that_is_impossible_when_applied(make: Make, asked: Any, text: str) -> None:
+    unchanged(make(), lambda made: made.raw.apply_conf_change(asked), ConfChangeError, text)
+
+
+# -- reads
+
+
+@pytest.mark.parametrize(
+    ("context", "error", "text"),
+    [
+        pytest.param("text", TypeError, r"^context is str; bytes are due$", id="text"),
+        pytest.param(None, TypeError, r"^context is NoneType; bytes are due$", id="None"),
+        pytest.param(bytearray(b"x"), TypeError, r"^context is bytearray; bytes are due$", id="what can change"),
+        pytest.param(b"", ValueError, r"^context has 0 bytes; between 1 and 256 are due$", id="empty"),
+        pytest.param(bytes(257), ValueError, r"^context has 257 bytes; between 1 and 256 are due$", id="too long"),
+    ],
+)
+def test_read_index(context: Any, error: type[Exception], text: str) -> None:
+    unchanged(leading(), lambda made: made.raw.read_index(context), error, text)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        pytest.param(leaderless, ReadDropReason.NO_LEADER, id="no leader"),
+        pytest.param(candidate, ReadDropReason.CAMPAIGNING, id="candidate"),
+        pytest.param(reading, ReadDropReason.TOO_MANY, id="too many"),
+    ],
+)
+def test_a_read_that_cannot_leave_says_why(make: Make, reason: ReadDropReason) -> None:
+    error = unchanged(make(), lambda made: made.raw.read_index(bytes(256)), ReadDroppedError, reason.value)
+    assert isinstance(error, ReadDroppedError)
+    assert error.reason is reason
+
+
+# -- leadership
+
+
+@pytest.mark.parametrize(
+    ("make", "target", "refusal"),
+    [
+        pytest.param(leading, 0, TransferRefusal.UNKNOWN, id="nobody"),
+        pytest.param(leading, -1, TransferRefusal.UNKNOWN, id="a storage thread"),
+        pytest.param(leading, 2**63, TransferRefusal.UNKNOWN, id="an id too large"),
+        pytest.param(leading, 9, TransferRefusal.UNKNOWN, id="a stranger"),
+        pytest.param(leading, 4, TransferRefusal.LEARNER, id="a learner"),
+        pytest.param(leading, 1, TransferRefusal.SELF, id="itself"),
+        pytest.param(transferring, 2, TransferRefusal.IN_PROGRESS, id="the same again"),
+        pytest.param(leaderless, 2, TransferRefusal.NO_LEADER, id="no leader"),
+        pytest.param(candidate, 2, TransferRefusal.CAMPAIGNING, id="candidate"),
+    ],
+)
+def test_a_transfer_that_is_not_started_says_why(make: Make, target: int, refusal: TransferRefusal) -> None:
+    made = make()
+    before = made.raw.export_state()
+    assert made.raw.transfer_leader(target) is refusal
+    assert made.raw.export_state() == before
+
+
+@pytest.mark.parametrize("make", [leading, follower, transferring], ids=["started", "passed on", "another instead"])
+def test_a_transfer_that_is_started_or_passed_on_says_nothing(make: Make) -> None:
+    made = make()
+    assert made.raw.transfer_leader(3) is None
+    assert made.settle() != []
+
+
+@pytest.mark.parametrize(
+    ("make", "refusal"),
+    [
+        pytest.param(leading, CampaignRefusal.ALREADY_LEADER, id="leader"),
+        pytest.param(lambda: host(voters=(2, 3), learners=(1,)), CampaignRefusal.NOT_A_VOTER, id="learner"),
+        pytest.param(lambda: host(voters=(2, 3)), CampaignRefusal.NOT_A_VOTER, id="removed"),
+        pytest.param(lambda: host(conf_state=ConfState()), CampaignRefusal.NOT_A_VOTER, id="not yet told of anybody"),
+        pytest.param(with_unapplied_change, CampaignRefusal.UNAPPLIED_CONF_CHANGE, id="change not applied"),
+        pytest.param(with_snapshot, CampaignRefusal.SNAPSHOT_PENDING, id="snapshot not written"),
+        pytest.param(leasing, CampaignRefusal.LEASE_MAY_RUN, id="a lease of before the start"),
+    ],
+)
+def test_a_campaign_that_is_refused_says_why(make: Make, refusal: CampaignRefusal) -> None:
+    made = make()
+    before = made.raw.export_state()
+    assert made.raw.campaign() is refusal
+    assert made.raw.export_state() == before
+
+
+def test_a_campaign_that_begins_says_nothing() -> None:
+    made = follower()
+    assert made.raw.campaign() is None
+    assert made.raw.has_ready()
+
+
+def test_leases_do_not_bear_forgetting_the_leader() -> None:
+    unchanged(
+        leasing(),
+        lambda made: made.raw.forget_leader(),
+        MisuseError,
+        r"^forget_leader\(\) would break the leases that ReadOnlyLeaseBased relies on$",
+    )
+
+
+@pytest.mark.parametrize("make", [leading, candidate, leaderless])
+def test_only_a_follower_has_a_leader_to_forget(make: Make) -> None:
+    made = make()
+    before = made.raw.export_state()
+    made.raw.forget_leader()
+    assert made.raw.export_state() == before
+
+
+# -- news from the transport
+
+
+class Listener(NullLogger):
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def debug(self, msg: str, /, *args: object) -> None:
+        self.heard.append(msg % args)
+
+
+@pytest.mark.parametrize("id", [0, -1, 9, 2**63, 10**30])
+@pytest.mark.parametrize("make", [leading, host])
+def test_news_about_a_stranger_are_ignored(make: Callable[..., Host], id: int) -> None:
+    listener = Listener()
+    made = make(logger=listener)
+    listener.heard.clear()
+    before = made.raw.export_state()
+    made.raw.report_unreachable(id)
+    made.raw.report_snapshot(id, SnapshotStatus.SnapshotFailure)
+    assert made.raw.export_state() == before
+    assert listener.heard == [
+        f"1: nothing to note about {id} being unreachable",
+        f"1: nothing to note about a snapshot to {id}",
+    ]
+
+
+def test_news_reach_nobody_but_a_leader() -> None:
+    listener = Listener()
+    made = host(logger=listener)
+    made.raw.report_unreachable(2)
+    made.raw.report_snapshot(2, SnapshotStatus.SnapshotFinish)
+    assert len(listener.heard) == 2
+
+
+@pytest.mark.parametrize("id", ["2", None, 2.0, True], ids=repr)
+def test_news_are_about_a_node(id: Any) -> None:
+    text = rf"^id is {id!r}; the id of a node is due$"
+    unchanged(leading(), lambda made: made.raw.report_unreachable(id), TypeError, text)
+    unchanged(leading(), lambda made: made.raw.report_snapshot(id, SnapshotStatus.SnapshotFinish), TypeError, text)
+
+
+@pytest.mark.parametrize("status", [1, 2, None, "SnapshotFinish", False], ids=repr)
+def test_a_snapshot_was_sent_or_not(status: Any) -> None:
+    unchanged(
+        leading(),
+        lambda made: made.raw.report_snapshot(2, status),
+        TypeError,
+        rf"^status is {status!r}; a SnapshotStatus is due$",
+    )
+
+
+# -- the Ready loop
+
+
+def test_a_second_ready_waits_for_advance() -> None:
+    made = leading()
+    made.raw.ready()
+    unchanged(made, lambda made: made.raw.ready(), MisuseError, r"^advance\(\) the previous Ready first$")
+    made.raw.advance()
+    made.raw.ready()
+
+
+def test_advance_needs_a_ready() -> None:
+    made = leading()
+    text = r"^advance\(\) without a Ready; call ready\(\) first$"
+    unchanged(made, lambda made: made.raw.advance(), MisuseError, text)
+    made.raw.ready()
+    made.raw.advance()
+    unchanged(made, lambda made: made.raw.advance(), MisuseError, text)
+
+
+def test_advance_has_no_place_beside_storage_threads() -> None:
+    made = host(async_storage_writes=True)
+    made.raw.ready()
+    unchanged(
+        made, lambda made: made.raw.advance(), MisuseError, r"^advance\(\) has no meaning with async_storage_writes"
+    )
+    made.raw.ready()
+
+
+def test_storage_threads_need_their_mode() -> None:
+    answer = Message(MSG_STORAGE_APPLY_RESP, 1, LOCAL_APPLY_THREAD)
+    unchanged(
+        host(),
+        lambda made: made.raw.step_storage(answer),
+        MisuseError,
+        r"^step_storage\(\) needs Config\.async_storage_writes; call advance\(\) instead$",
+    )
+
+
+@pytest.mark.parametrize("m", [None, b"bytes", 3, Entry(), HardState()], ids=repr)
+def test_what_is_no_message_is_not_stepped(m: Any) -> None:
+    made = host(async_storage_writes=True)
+    unchanged(made, lambda made: made.raw.step(m), TypeError, r"^step\(\) takes a Message, not ")
+    unchanged(made, lambda made: made.raw.step_storage(m), TypeError, r"^step_storage\(\) takes a Message, not ")
+
+
+# -- answers of the storage threads
+
+
+def writing() -> Host:
+    """With asynchronous writes: entries 1 and 2 of term 1 are durable and applied, entry 3 is being written."""
+    made = host(async_storage_writes=True)
+    made.step(append(1, entries=[Entry(ENTRY_NORMAL, 1, 1), Entry(ENTRY_NORMAL, 1, 2)], commit=2))
+    made.raw.step(append(1, (1, 2), [Entry(ENTRY_NORMAL, 1, 3)], commit=2))
+    made.begin()
+    return made
+
+
+def written(term: int, log_term: int, index: int, snapshot: int = 0) -> Message:
+    given = Snapshot(b"", SnapshotMetadata(ConfState((1,)), snapshot, 1)) if snapshot else None
+    return Message(MSG_STORAGE_APPEND_RESP, 1, LOCAL_APPEND_THREAD, term, log_term, index, snapshot=given)
+
+
+def applied(*indexes: int) -> Message:
+    entries = [Entry(ENTRY_NORMAL, 1, index) for index in indexes]
+    return Message(MSG_STORAGE_APPLY_RESP, 1, LOCAL_APPLY_THREAD, entries=entries)
+
+
+@pytest.mark.parametrize(
+    ("answer", "counted"),
+    [
+        pytest.param(written(1, 1, 2), 0, id="a write again"),
+        pytest.param(written(1, 1, 1), 0, id="an older write"),
+        pytest.param(written(1, 2, 3), 0, id="a write that was replaced"),
+        pytest.param(written(0, 1, 3), 0, id="a write of an earlier term"),
+        pytest.param(written(2, 1, 3), 1, id="a write of a term to come"),
+        pytest.param(written(1, 1, 9), 0, id="a write that was never handed out"),
+        pytest.param(written(1, 0, 0), 0, id="a write of nothing"),
+        pytest.param(written(1, 0, 0, snapshot=9), 1, id="a snapshot that was never handed out"),
+        pytest.param(applied(1, 2), 0, id="entries applied again"),
+        pytest.param(applied(3), 1, id="entries applied that were never handed out"),
+        pytest.param(applied(), 0, id="nothing applied"),
+    ],
+)
+def test_answers_about_other_work_are_ignored(answer: Message, counted: int) -> None:
+    made = writing()
+    before = made.raw.export_state()
+    made.raw.step_storage(answer)
+    after = made.raw.export_state()
+    assert after.anomalies.ignored_storage_answers == counted
+    before.anomalies.ignored_storage_answers = counted
+    assert after == before
+
+
+def test_the_answer_about_this_work_counts() -> None:
+    made = writing()
+    made.raw.step_storage(written(1, 1, 3))
+    assert made.raw.export_state().offset == 4
+
+
+# -- what is not misuse
+
+
+@pytest.mark.parametrize("make", [leaderless, follower, candidate, leading, removed, joint])
+def test_a_status_never_fails(make: Make) -> None:
+    made = make()
+    assert made.raw.status().id == made.raw.basic_status().id == 1
+
+
+def test_an_empty_ready_is_a_ready() -> None:
+    made = host()
+    assert made.raw.ready().is_empty()
+    made.raw.advance()
+
+
+def test_a_learner_may_be_proposed_with_either_form() -> None:
+    for asked in (ConfChange(ADD_LEARNER_NODE, 9), change("l9")):
+        made = leading()
+        made.raw.propose_conf_change(asked)
+        assert made.take().refused_conf_changes == ()
+
+
+def test_messages_are_left_alone() -> None:
+    """The same value may be stepped on two nodes."""
+    one, other = host(), host()
+    m = append(1, entries=[Entry(ENTRY_NORMAL, 1, 1)])
+    assert one.step(m) == other.step(m) == [Message(MSG_APP_RESP, 2, 1, 1, 0, 1)]
+    assert m == append(1, entries=[Entry(ENTRY_NORMAL, 1, 1)])
+    passed_on = follower()
+    given = Message(MSG_PROP, 1, 3, entries=[Entry(data=b"x")])
+    passed_on.step(given)
+    assert given == Message(MSG_PROP, 1, 3, entries=[Entry(data=b"x")])
