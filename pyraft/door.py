@@ -202,8 +202,6 @@ def _check_snapshot(m: Message) -> None:
     if metadata.term == 0 or metadata.term > m.term:
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"term {metadata.term} from a leader of term {m.term}")
     try:
-        if metadata.conf_state.is_empty():
-            raise ConfChangeError("nobody takes part")
         check_conf_state(metadata.conf_state)
     except ConfChangeError as error:
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"its configuration is impossible: {error}") from error

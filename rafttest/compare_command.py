@@ -1,0 +1,22 @@
+"""`python -m rafttest compare PATH...`: run traces through the Go reference and show where it differs; see `compare`."""
+
+from __future__ import annotations
+
+import argparse
+
+from rafttest.compare import compare
+
+
+def add_parser(parent: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand to a command line."""
+    parser = parent.add_parser("compare", help="run trace files through the Go reference", description=__doc__)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a trace file, or a folder of them")
+    parser.add_argument("--rewrite", action="store_true", help="record the reference's outputs in the files instead")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run what the command line names; return the exit code."""
+    paths: list[str] = options.paths
+    rewrite: bool = options.rewrite
+    return compare(paths, rewrite=rewrite)
