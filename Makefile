@@ -22,7 +22,7 @@ $(VENV)/.ready: requirements-dev.txt pyproject.toml
 	@touch $@
 
 demo: $(VENV)/.ready  ## a replicated store that survives losing its leader, told as a story; then the project's traces
-	@$(PY) -m examples.demo
+	@$(PY) -m examples.raftexample.demo
 	@$(PY) -m rafttest replay $(TRACES)
 
 test: $(VENV)/.ready  ## all tests

@@ -65,7 +65,8 @@ static int verdict(int fd, enum kind kind)
     if (size <= 0 || !directory)
         return 0;
     path[size] = 0;
-    if (strncmp(path, directory, strlen(directory)) != 0)
+    size_t length = strlen(directory);
+    if (strncmp(path, directory, length) != 0 || (path[length] != '/' && path[length] != 0))
         return 0;
     if (kind == SYNC)
         note_sync(path);

@@ -116,6 +116,17 @@ class TestLoad:
     def test_a_store_that_breaks_its_word_is_convicted(self, fault: str) -> None:
         assert loaded(fault).violations
 
+    def test_a_client_that_crashes_is_noticed(self) -> None:
+        async def work() -> None:
+            chance = random.Random(7)
+            async with Load(MemoryStore("none", chance), list, chance) as load:  # no nodes: nowhere to go
+                load.begin(writers=1, readers=1)
+                await asyncio.sleep(0.05)
+                with pytest.raises(IndexError):
+                    load.check()
+
+        asyncio.run(work())
+
     @pytest.mark.parametrize("fault", ["loses writes", "refuses and does it", "lags behind"])
     def test_what_lies_there_in_the_end_convicts_too(self, fault: str) -> None:
         async def work() -> Load:
@@ -123,6 +134,7 @@ class TestLoad:
             load = Load(MemoryStore(fault, chance), lambda: [1, 2], chance)
             load.begin(writers=2, readers=0)
             while load.counts.writes < 200:
+                load.check()
                 await asyncio.sleep(0.001)
             await load.end()
             await load.check_everything([1, 2])

@@ -281,8 +281,8 @@ class SlowStorage:
 class SlowHost(Host):
     """A host of such a Storage, compacted up to 3."""
 
-    def __init__(self) -> None:
-        self.slow = SlowStorage(storage_of(ConfState((1, 2, 3)), (1,) * 5, commit=5))
+    def __init__(self, storage: SlowStorage | None = None) -> None:
+        self.slow = storage or SlowStorage(storage_of(ConfState((1, 2, 3)), (1,) * 5, commit=5))
         super().__init__(config_of(1, self.slow, applied=5))
         self.storage.compact(3)
         elect(self)
@@ -315,15 +315,24 @@ def test_a_log_that_is_compacted_without_a_snapshot_stops_the_node() -> None:
         node.raw.tick()
 
 
-def test_one_whose_previous_entry_is_there_but_not_the_next_is_sent_a_snapshot() -> None:
-    """The term of the last compacted entry is still known: only reading the entries shows that they are gone."""
-    storage = storage_of(ConfState((1, 2, 3)), (1,) * 5, commit=5)
-    node = Host(config_of(1, storage, applied=5))
-    elect(node)
-    node.step(acked(6, 2, from_=3))
-    storage.create_snapshot(5, ConfState((1, 2, 3)), b"state")
-    storage.compact(4)
-    assert only(node.step(rejected(5, 2, (0, 3)))).type is MSG_SNAP
+class RememberingStorage(SlowStorage):
+    """A Storage that knows the terms of entries which it has compacted."""
+
+    def term(self, index: int, /) -> int:
+        return 1 if index <= 5 else self.memory.term(index)
+
+
+@pytest.mark.parametrize("sends_empty", [True, False], ids=["must send", "may send"])
+def test_entries_may_be_gone_whose_terms_are_known(sends_empty: bool) -> None:
+    """What must be sent then is the snapshot; what merely could be is left."""
+    storage = RememberingStorage(storage_of(ConfState((1, 2, 3)), (1,) * 5, commit=5))
+    storage.made = snapshot(5, 1, ConfState((1, 2, 3)))
+    node = SlowHost(storage)
+    if sends_empty:
+        assert only(node.step(rejected(5, 2, (0, 1)))).type is MSG_SNAP
+    else:
+        assert node.step(acked(1, 2)) == []
+        assert str(node.progress(2)) == "StateReplicate match=1 next=2"
 
 
 # Stories

@@ -648,17 +648,20 @@ class TestRefusing:
 
     def test_a_flood_of_nonsense_leaves_the_loop_to_others(self) -> None:
         async def test() -> None:
-            async with hosts(1, 2, 3) as (one, _, three), intruder(one.transport.url) as ws:
+            async with hosts(1, 2, 3, limits=Limits()) as (one, _, three), intruder(one.transport.url) as ws:
 
                 async def flood() -> None:
                     while True:
-                        await ws.send_bytes(b"nonsense")
+                        for _ in range(100):
+                            await ws.send_bytes(b"nonsense")
+                        await asyncio.sleep(0)
 
                 flooding = asyncio.create_task(flood())
                 for term in range(1, 21):
                     three.transport.send(0, heartbeat(3, 1, term))
                     await asyncio.sleep(0.01)
                 await until(lambda: len(one.received) == 20)
+                assert one.transport.peers()[2].refused > 100
                 flooding.cancel()
 
         run(test())

@@ -20,6 +20,7 @@ import fcntl
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -91,12 +92,15 @@ class DataDirectory:
     def set_mark(self, sequence: int) -> None:
         """Remember that transaction `sequence`, and all before it, are durable."""
         number = struct.pack(">Q", sequence)
-        os.pwrite(self._mark_fd, number + struct.pack(">I", zlib.crc32(number)), sequence % 2 * _SLOT_DISTANCE)
+        with _naming(self._mark_path):
+            os.pwrite(self._mark_fd, number + struct.pack(">I", zlib.crc32(number)), sequence % 2 * _SLOT_DISTANCE)
 
     def sync(self) -> None:
         """Make the mark itself durable, and the names of all files."""
-        os.fsync(self._mark_fd)
-        sync_directory(self.path)
+        with _naming(self._mark_path):
+            os.fsync(self._mark_fd)
+        with _naming(self.path):
+            sync_directory(self.path)
 
     def close(self) -> None:
         """Let another process have the directory."""
@@ -144,6 +148,15 @@ def sync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """A failing call on a file descriptor does not say which file it was."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _lock(path: Path) -> int:

@@ -106,7 +106,7 @@ class Driver:
         self._deferred: HardState | None = None
         self._deferred_ticks = 0
         self._promote_ticks = 0
-        self._committed_at_last_look = 0
+        self._committed_at_last_look: int | None = None
         kept = storage.snapshot()
         if not kept.is_empty():
             self.state.take_over(kept.metadata.index, self.state.restore(kept))
@@ -144,7 +144,6 @@ class Driver:
             while self.node.has_ready():
                 await self._serve(self.node.ready())
                 self._hand_in()
-            self._snapshots.end()
             self._make_snapshot_if_due()
 
     def tick(self, count: int) -> None:
@@ -327,6 +326,7 @@ class Driver:
             self.replayed.set()
 
     def _make_snapshot_if_due(self) -> None:
+        self._snapshots.end()
         if self._snapshots.is_due():
             state = self.state
             self._snapshots.begin(state.index, state.members.conf_state, state.encoder(), self.wake)
@@ -334,17 +334,19 @@ class Driver:
     def _promote_learners(self) -> None:
         """On the leader: make a voter of a learner that has reached what was committed at the last look."""
         waiting = self.state.members.promote
+        committed_before, self._committed_at_last_look = self._committed_at_last_look, None
         if not waiting or self.leader != self.id:
             return
         status = self.node.status()
+        self._committed_at_last_look = status.commit
         for id in sorted(waiting):
             progress = status.progress.get(id)
             if (
-                progress is not None
+                committed_before is not None
+                and progress is not None
                 and progress.recent_active
                 and progress.state is ProgressState.StateReplicate
-                and progress.match >= self._committed_at_last_look
+                and progress.match >= committed_before
             ):
                 self.propose_change(entry_of(promoting(id), self.state.members.changed_at))
                 break
-        self._committed_at_last_look = status.commit

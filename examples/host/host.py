@@ -23,6 +23,9 @@ from raftpb import Message
 
 logger = logging.getLogger(__name__)
 
+_TURNS_BEFORE_LATE_TICKS = 3
+"""Turns of the loop from a socket that can be read to a message that was taken."""
+
 
 class Host:
     """The groups of one process, and what they share. All methods are called on one event loop."""
@@ -169,8 +172,8 @@ class Host:
             self._groups[group].driver.report_snapshot(peer, ok)
 
     async def _tick(self) -> None:
-        """Pass time on. When the loop was held up, time passes in two halves, with a look at the network in between:
-        what came meanwhile must count before anybody concludes that nobody was heard.
+        """Pass time on. When the loop was held up, what came meanwhile is taken in first, and once more half-way: it
+        must count before anybody concludes that nobody was heard.
         """
         loop = asyncio.get_running_loop()
         due = loop.time() + self._tick_seconds
@@ -178,11 +181,11 @@ class Host:
             await asyncio.sleep(max(0.0, due - loop.time()))
             owed = 1 + int((loop.time() - due) / self._tick_seconds)
             due += owed * self._tick_seconds
-            for count in (owed // 2, owed - owed // 2):
-                if count > 0:
-                    for replica in self._groups.values():
-                        replica.driver.tick(count)
+            for count in (owed,) if owed == 1 else (owed // 2, owed - owed // 2):
+                for _ in range(_TURNS_BEFORE_LATE_TICKS if owed > 1 else 0):
                     await asyncio.sleep(0)
+                for replica in self._groups.values():
+                    replica.driver.tick(count)
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

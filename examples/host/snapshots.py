@@ -60,14 +60,14 @@ def encoder(members: Members, sessions: Sessions, machine: Callable[[], bytes]) 
 def decode(data: bytes, conf_state: ConfState) -> HostState:
     """Raises ValueError if `data` is no snapshot of a host."""
     text, content = _split(data)
-    header = json.loads(text)
+    header = json.loads(bytes(text))
     if not isinstance(header, dict) or not isinstance(header.get("members"), dict):
         raise ValueError("the snapshot's header is incomplete")
     try:
         sessions = Sessions(header.get("sessions"))
     except (TypeError, ValueError) as error:
         raise ValueError("the snapshot's sessions cannot be read") from error
-    return HostState(Members.load(header["members"], conf_state), sessions, content)
+    return HostState(Members.load(header["members"], conf_state), sessions, bytes(content))
 
 
 def check(data: bytes) -> None:
@@ -75,12 +75,13 @@ def check(data: bytes) -> None:
     _split(data)
 
 
-def _split(data: bytes) -> tuple[bytes, bytes]:
+def _split(data: bytes) -> tuple[memoryview, memoryview]:
     if len(data) < _HEAD.size or not data.startswith(_MAGIC):
         raise ValueError("these bytes are no snapshot of a host")
     _, crc, length = _HEAD.unpack_from(data)
     start = _HEAD.size + length
-    text, content = data[_HEAD.size : start], data[start:]
+    view = memoryview(data)
+    text, content = view[_HEAD.size : start], view[start:]
     if len(text) != length or zlib.crc32(content, zlib.crc32(text)) != crc:
         raise ValueError("the snapshot has a wrong checksum")
     return text, content

@@ -14,7 +14,6 @@ import os
 import signal
 import sys
 import traceback
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from examples.host.host import Host
 from examples.host.machine import ChangeRefusedError
 from examples.host.settings import Settings
 from examples.host.wire import check_peer_url
-from examples.raftexample.http import Face
+from examples.raftexample.http import MAX_LINE_BYTES, Face
 from examples.raftexample.kv import KeyValueStore
 
 GROUP = 1
@@ -100,11 +99,15 @@ class Node:
             self.store,
             founders=None if options.join else options.urls,
             peers=options.urls,
-            settings=replace(Settings(), snapshot_entries=options.snapshot_count),
+            settings=Settings(snapshot_entries=options.snapshot_count, catch_up_entries=options.snapshot_count // 2),
         )
         self.face = Face(self.host, self.replica, self.store, cluster=options.cluster_name, go_compat=options.go_compat)
         self._runner = web.AppRunner(
-            self.face.application(), access_log=None, keepalive_timeout=30.0, shutdown_timeout=_DRAIN_SECONDS
+            self.face.application(),
+            access_log=None,
+            keepalive_timeout=30.0,
+            shutdown_timeout=_DRAIN_SECONDS,
+            max_line_size=MAX_LINE_BYTES,
         )
 
     async def start(self) -> None:
@@ -165,7 +168,8 @@ async def run(options: argparse.Namespace) -> int:
         await node.start()
     except OSError as error:
         complain(f"cannot listen: {error}")
-        os._exit(EXIT_REFUSED)
+        await node.stop()
+        return EXIT_REFUSED
     node.host.failure.add_done_callback(lambda _: stop.set())
     await stop.wait()
     if not node.host.failure.done():

@@ -30,7 +30,8 @@ SERVES_AGAIN_SECONDS = 30.0
 """How long a cluster whose nodes all run may take to acknowledge a write."""
 
 _CLIENT_SECONDS = 6.0
-_SNAPSHOT_ENTRIES = 500
+_SNAPSHOT_ENTRIES = 100
+"""Few, so that a node that was away for a second may have to catch up by snapshot."""
 
 
 class FailedError(Exception):
@@ -133,7 +134,7 @@ class Chaos:
             f"all {keys} keys are as they must be, on every node\n"
             f"{counts.reads} linearizable reads, none stale\n"
             f"the longest time without an acknowledged write was {self.longest_gap:.1f} s\n"
-            f"all nodes are equal at index {status.applied}: {status.digest}"
+            f"all nodes are equal at index {status.applied}: {status.digest}; the log begins at {status.first_index}"
         )
 
     def _tell(self) -> None:
@@ -150,8 +151,10 @@ async def run(directory: Path, nodes: int, kills: int, seed: int, tick_ms: int) 
     chance = random.Random(seed)
     options = ["--snapshot-count", str(_SNAPSHOT_ENTRIES), "--tick-ms", str(tick_ms)]
     with ClusterProcesses(directory, nodes, options) as cluster:
-        async with Client(cluster.urls, seconds=_CLIENT_SECONDS) as client:
-            load = Load(client, lambda: list(cluster.nodes), chance)
+        async with (
+            Client(cluster.urls, seconds=_CLIENT_SECONDS) as client,
+            Load(client, lambda: list(cluster.nodes), chance) as load,
+        ):
             await Chaos(cluster, client, load, chance).run(kills)
 
 

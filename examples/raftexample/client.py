@@ -39,6 +39,7 @@ class NodeStatus:
     leader: int
     commit: int
     applied: int
+    first_index: int
     digest: str
     members: tuple[int, ...]
 
@@ -97,6 +98,7 @@ class Client:
             told["leader"],
             told["commit"],
             told["applied"],
+            told["first_index"],
             told["digest"],
             tuple(member["id"] for member in told["members"]),
         )

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 MAX_VALUE_BYTES: Final = 1 << 20
 MAX_KEY_BYTES: Final = 4096
+MAX_LINE_BYTES: Final = 4 * MAX_KEY_BYTES
+"""The longest request line: every byte of a key may be percent-encoded."""
 MAX_UPLOADS: Final = 64
 """Bodies that may be arriving at a time; each may take as much memory as the largest value."""
 

@@ -18,6 +18,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from types import TracebackType
 from typing import Protocol
 
 from examples.raftexample.client import RefusedError, UnknownOutcomeError
@@ -94,7 +95,10 @@ class Counts:
 
 
 class Load:
-    """Writers and readers, each at work on a random node at a time. `violations` has what must not be, in words."""
+    """Writers and readers, each at work on a random node at a time. `violations` has what must not be, in words.
+
+    Leaving the `with` block stops them at once.
+    """
 
     def __init__(self, store: Store, nodes: Callable[[], list[int]], chance: random.Random) -> None:
         self.store = store
@@ -105,6 +109,16 @@ class Load:
         self._chance = chance
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+
+    async def __aenter__(self) -> Load:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def begin(self, writers: int, readers: int) -> None:
         """Set to work."""

@@ -22,7 +22,7 @@ from pyraft.read_queue import PendingRead, ReadQueue
 from pyraft.ready import AbortedRead, ReadState, RefusedConfChange
 from pyraft.source import source_of
 from pyraft.tracker.tracker import ProgressTracker
-from pyraft.types import FOLLOWER, LEADER, LEASE_BASED, NO_LIMIT, NONE_ID, Role, u64
+from pyraft.types import FOLLOWER, LEASE_BASED, NO_LIMIT, NONE_ID, Role, u64
 from raftpb.enums import (
     MSG_APP_RESP,
     MSG_PRE_VOTE,
@@ -142,10 +142,6 @@ class Raft:
     def has_committed_in_term(self) -> bool:
         """True once an entry of the current term is committed, from when on the commit index is known to be current."""
         return self.log.matches(self.term, self.log.committed)
-
-    def is_leader(self) -> bool:
-        """True if this node leads its term."""
-        return self.role is LEADER
 
 
 def _or_unlimited(limit: int) -> int:
