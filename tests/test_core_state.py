@@ -61,14 +61,14 @@ def test_those_histories_leave_no_field_untouched() -> None:
     """A field that never changes would prove nothing."""
     states = [
         state
-        for seed in range(3)
+        for seed in range(2)
         for setting in SETTINGS
         for state in long_history(setting, seed).said
         if isinstance(state, CoreState)
     ]
     for field in dataclasses.fields(CoreState):
-        values = {repr(getattr(state, field.name)) for state in states}
-        assert len(values) > 1, field.name
+        first = getattr(states[0], field.name)
+        assert any(getattr(state, field.name) != first for state in states), field.name
 
 
 # -- the traces

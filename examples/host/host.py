@@ -23,6 +23,9 @@ from raftpb import Message
 
 logger = logging.getLogger(__name__)
 
+_FAREWELL_SECONDS = 2.0
+"""How long a node that was removed is still talked to, so that it learns of it."""
+
 _TURNS_BEFORE_LATE_TICKS = 3
 """Turns of the loop from a socket that can be read to a message that was taken."""
 
@@ -42,6 +45,7 @@ class Host:
         self._groups: dict[int, Replica] = {}
         self._peers: dict[int, set[int]] = {}
         """By node, the groups that it is a member of."""
+        self._farewells: dict[int, asyncio.TimerHandle] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._disk = Disk.open(directory, cluster, node)
         self._transport = Transport(
@@ -108,6 +112,8 @@ class Host:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for farewell in self._farewells.values():
+            farewell.cancel()
         for replica in self._groups.values():
             await replica.close()
         await self._transport.close()
@@ -130,16 +136,22 @@ class Host:
 
     def set_peer(self, group: int, id: int, url: str) -> None:
         """Node `id` is a member of `group`."""
-        if id != self.node:
-            self._peers.setdefault(id, set()).add(group)
-            self._transport.set_peer(id, url)
+        if id == self.node:
+            return
+        if id in self._farewells:
+            self._farewells.pop(id).cancel()
+        self._peers.setdefault(id, set()).add(group)
+        self._transport.set_peer(id, url)
 
     def forget_peer(self, group: int, id: int) -> None:
-        """Node `id` is not a member of `group` any more; when it is of none, it is not listened to."""
+        """Node `id` is not a member of `group` any more. When it is of none, it is not listened to, once it has had
+        the time to hear of it.
+        """
         groups = self._peers.setdefault(id, set())
         groups.discard(group)
-        if not groups and id != self.node:
-            self._transport.forget_peer(id)
+        if not groups and id != self.node and id not in self._farewells:
+            loop = asyncio.get_running_loop()
+            self._farewells[id] = loop.call_later(_FAREWELL_SECONDS, self._transport.forget_peer, id)
 
     def reachable(self) -> set[int]:
         """The nodes that a message would reach now, this one among them."""

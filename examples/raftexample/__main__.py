@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -133,14 +134,16 @@ class Node:
         if isinstance(error, DiskError):
             complain(f"{error}. The disk cannot be relied on: this node stops, and acknowledges nothing more")
             return EXIT_DISK
-        traceback.print_exception(error)
+        with contextlib.suppress(OSError):
+            traceback.print_exception(error)
         complain(f"stopped by the error above; node {self.options.id} at that time: {self.replica.status()}")
         return EXIT_BUG
 
 
 def complain(text: str) -> None:
     """One line for whoever started this."""
-    print(f"raftexample: {text}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # stderr may be a file on the very disk that has failed
+        print(f"raftexample: {text}", file=sys.stderr, flush=True)
 
 
 async def run(options: argparse.Namespace) -> int:
