@@ -1,4 +1,4 @@
-"""`python -m rafttest compare PATH...`: run traces through the Go reference, and show where it differs; see `compare`."""
+"""`python -m rafttest compare PATH...`: run traces through the Go reference; `rafttest.compare` does the work."""
 
 from __future__ import annotations
 
