@@ -73,8 +73,9 @@ class Config:
     """Ticks between a leader's heartbeats."""
 
     applied: int = 0
-    """On restart: the index up to which the application has applied entries durably, in the same write as its own data.
-    0: the application starts from its snapshot and sees everything after it again."""
+    """On restart: the index up to which the application has applied entries durably, in the same write as its own data;
+    `Storage.initial_state` must then give the configuration at that index. 0: the application starts from its snapshot
+    and sees everything after it again."""
 
     async_storage_writes: bool = False
     """Writes and applies go through MsgStorageAppend and MsgStorageApply; `advance` is then not to be called."""

@@ -185,7 +185,8 @@ def _check_confirmation(r: Raft, m: Message) -> None:
     if len(m.context) == 0 or m.term != r.term or r.role is not LEADER:
         return
     position = int.from_bytes(m.context, "little")
-    if position > r.reads.last_position():
+    # Compiled, a number of 2^63 or more must not meet a u64.
+    if position > MAX_INTEGER or position > r.reads.last_position():
         raise InvalidMessageError(
             InvalidReason.BAD_CONTEXT, f"confirms read {position}, the latest is {r.reads.last_position()}"
         )

@@ -34,7 +34,7 @@ class MemoryStorage(Source):
     # -- what the core reads
 
     def initial_state(self) -> tuple[HardState, ConfState]:
-        """The hard state last set, and the configuration of the snapshot."""
+        """The hard state last set, and the configuration of the snapshot, up to which `Config.applied` may go."""
         return self._hard_state, self._snapshot.metadata.conf_state
 
     def first_index(self) -> u64:
@@ -171,7 +171,8 @@ class MemoryStorage(Source):
         return self._snapshot
 
     def compact(self, index: u64) -> None:
-        """Forget the entries up to and with `index`, which should be covered by the snapshot and applied.
+        """Forget the entries up to and with `index`, which should be covered by the snapshot, and which the core must
+        know to be applied (`status().applied`).
 
         Raises CompactedError if they are gone already, UnavailableError if `index` is beyond the log.
         """

@@ -275,7 +275,11 @@ class RawNode:
             raise ValueError(f"count is {count}; time does not run backwards")
         self._check_callable()
         r = self._raft
-        left: u64 = count if count < r.election_timeout else r.election_timeout
+        left: u64 = r.election_timeout
+        if count < MAX_INTEGER:  # a larger one would not even fit
+            asked: u64 = count
+            if asked < left:
+                left = asked
         self._busy = True
         try:
             while left > 0:
@@ -419,11 +423,15 @@ class RawNode:
         """Act on a membership change that was committed, when the application applies its entry; return the
         configuration that follows, to be kept in snapshots. An application that rejects a change does not call this.
 
+        A change that was handed out before a snapshot was received is part of that snapshot already: until the snapshot
+        is durable the call changes nothing, and afterwards entries up to its index are not to be applied any more.
         Raises ConfChangeError, and nothing has changed, if the change is impossible; TypeError if it is none.
         """
         asked = ConfChangeV2() if change is None else _check_change(change)
         self._check_callable()
         r = self._raft
+        if r.log.unstable.snapshot is not None:
+            return r.tracker.config.conf_state()
         config, progress = membership.next_config(r, asked)
         self._busy = True
         try:

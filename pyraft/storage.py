@@ -19,7 +19,9 @@ class Storage(Protocol):
     """
 
     def initial_state(self) -> tuple[HardState, ConfState]:
-        """The hard state last written and the configuration of the snapshot; asked once, at the start."""
+        """The hard state last written, and the configuration at `Config.applied`, or of the snapshot where that is 0;
+        asked once, at the start.
+        """
         ...
 
     def entries(self, lo: int, hi: int, max_size: int, /) -> list[Entry]:

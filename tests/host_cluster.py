@@ -205,7 +205,7 @@ class Cluster:
         """Wait until something holds. Raises TimeoutError."""
         async with asyncio.timeout(seconds):
             while not condition():
-                await asyncio.sleep(TICK_SECONDS / 2)
+                await asyncio.sleep(TICK_SECONDS / 100)
 
     async def until_equal(self) -> list[bytes]:
         """Wait until all notebooks are the same, and return the lines."""

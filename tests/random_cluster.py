@@ -340,15 +340,14 @@ class RandomCluster:
                 self.said.append(repr(error))
 
     def _apply(self, member: Member, entries: Sequence[Entry]) -> None:
-        """A change that a snapshot brings along already is not applied again."""
-        received = member.raw.export_state().snapshot
+        """What a snapshot has brought along already is not applied again."""
         for entry in entries:
             assert self.truth.setdefault(entry.index, entry) == entry
             if entry.index <= member.applied:
                 continue
             assert entry.index == member.applied + 1
             member.applied = entry.index
-            if entry.type is not ENTRY_NORMAL and received is None:
+            if entry.type is not ENTRY_NORMAL:
                 try:
                     member.conf_state = member.raw.apply_conf_change(change_of(entry))
                 except ConfChangeError as error:

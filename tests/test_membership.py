@@ -1,562 +1,423 @@
-"""Membership changes: which may be proposed, what applying one does at once, and joint configurations."""
+"""Membership: who may join, move and leave, and what becomes of overtaken changes."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+import asyncio
 
 import pytest
-from harness import (
-    Cluster,
-    Host,
-    acked,
-    append,
-    beat_back,
-    change,
-    follow,
-    host,
-    leader,
-    of_type,
-)
+from host_cluster import Cluster, Node
 from hypothesis import given
 from hypothesis import strategies as st
+from virtual_time import run
 
-from pyraft import (
-    ConfChangeError,
-    DropReason,
-    PeerNotFoundError,
-    ProposalDroppedError,
-    RefusedConfChange,
-    Role,
+from examples.host.machine import ChangeRefusedError, NotServedError, RemovedError
+from examples.host.membership import (
+    Change,
+    Context,
+    Members,
+    adding,
+    entry_of,
+    founding,
+    moving,
+    promoting,
+    removing,
 )
-from raftpb.codec import encode_conf_change, encode_conf_change_v2
-from raftpb.confchange import ConfChange, ConfChangeV2
-from raftpb.enums import (
-    ADD_NODE,
-    ENTRY_CONF_CHANGE,
-    ENTRY_CONF_CHANGE_V2,
-    ENTRY_NORMAL,
-    MSG_APP,
-    MSG_APP_RESP,
-    MSG_PROP,
-    ConfChangeTransition,
+from examples.host.settings import Settings
+from raftpb import ConfChange, ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState, Message, MessageType
+
+NODE_4 = "http://node-4:1"
+THREE = Members(
+    ConfState((1, 2, 3)), {1: "http://a:1", 2: "http://b:1", 3: "http://c:1"}, removed=frozenset({9}), changed_at=3
 )
-from raftpb.message import ConfState, Entry, Message
-
-AUTO = ConfChangeTransition.ConfChangeTransitionAuto
-IMPLICIT = ConfChangeTransition.ConfChangeTransitionJointImplicit
-EXPLICIT = ConfChangeTransition.ConfChangeTransitionJointExplicit
-
-FOLLOWER, LEADER = Role.StateFollower, Role.StateLeader
 
 
-def ready_leader(*voters: int, **knobs: Any) -> Host:
-    """A leader that has committed and applied everything."""
-    node = leader(voters=voters or (1, 2, 3), **knobs)
-    follow(node, *[id for id in (2, 3) if id in node.raw.status().progress])
-    return node
+def voters(node: Node) -> set[int]:
+    return set(node.replica.members.conf_state.voters)
 
 
-def config(node: Host) -> str:
-    return str(node.raw.status().config)
-
-
-def commit(node: Host, *ids: int) -> list[Message]:
-    """Let `ids` acknowledge everything."""
-    node.settle()
-    return follow(node, *(ids or (2, 3)))
-
-
-# What may be proposed
-
-
-def test_a_change_takes_effect_when_it_is_applied() -> None:
-    node = ready_leader()
-    node.raw.propose_conf_change(change("v4"))
-    node.settle()
-    assert config(node) == "voters=(1 2 3)"
-    node.step(acked(2, 1))
-    assert config(node) == "voters=(1 2 3 4)"
+# -- what makes sense
 
 
 @pytest.mark.parametrize(
-    ("wanted", "entry"),
+    ("change", "reason"),
     [
-        pytest.param(None, Entry(ENTRY_CONF_CHANGE_V2, 1, 2), id="leave"),
-        pytest.param(
-            ConfChange(ADD_NODE, 4, b"at"),
-            Entry(ENTRY_CONF_CHANGE, 1, 2, encode_conf_change(ConfChange(ADD_NODE, 4, b"at"))),
-            id="first version",
-        ),
-        pytest.param(
-            change("v4 l5"), Entry(ENTRY_CONF_CHANGE_V2, 1, 2, encode_conf_change_v2(change("v4 l5"))), id="second"
-        ),
+        (adding(0, NODE_4), "0 cannot be a member's id"),
+        (adding(2**63, NODE_4), "9223372036854775808 cannot be"),
+        (adding(9, NODE_4), "9 was a member and was removed"),
+        (promoting(9), "9 was a member and was removed"),
+        (promoting(4), "where member 4 is has to be said"),
+        (adding(4, "http://b:1"), "member 2 is at http://b:1 already"),
+        (moving(1, "http://b:1"), "member 2 is at http://b:1 already"),
+        (adding(4, "https://d:1"), "a peer's URL is http://host:port"),
+        (adding(4, "http://d"), "a peer's URL is http://host:port"),
+        (adding(4, "http://user:secret@d:1"), "nothing beside host and port"),
+        (adding(4, "http://" + "d" * 600 + ":1"), "a URL of 609 characters"),
+        (removing(4), "4 is not a member"),
+        (moving(4, NODE_4), "4 is not a member"),
     ],
+    ids=lambda value: str(value)[:40] if isinstance(value, str) else "",
 )
-def test_what_is_appended(wanted: ConfChange | ConfChangeV2 | None, entry: Entry) -> None:
-    node = ready_leader(disable_conf_change_validation=True)
-    node.raw.propose_conf_change(wanted)
-    assert node.raw.ready().entries == [entry]
-
-
-def test_one_change_at_a_time() -> None:
-    node = ready_leader()
-    node.raw.propose_conf_change(change("v4"))
-    node.raw.propose_conf_change(change("v5"))
-    node.settle()
-    assert node.refused == [RefusedConfChange(3, "a membership change at index 2 may be unapplied (applied to 1)")]
-    assert node.storage.entries(3, 4, 100) == [Entry(ENTRY_NORMAL, 1, 3)]
-    commit(node)
-    assert config(node) == "voters=(1 2 3 4)"
-    node.raw.propose_conf_change(change("v5"))
-    node.settle()
-    assert len(node.refused) == 1
-
-
-def test_committed_is_not_enough() -> None:
-    node = ready_leader()
-    node.raw.propose_conf_change(change("v4"))
-    node.settle()
-    node.raw.step(acked(2, 1))
-    node.begin()
-    assert node.commit == 2
-    node.raw.propose_conf_change(change("v5"))
-    node.finish()
-    node.settle()
-    assert [refusal.index for refusal in node.refused] == [3]
-
-
-def test_a_new_leader_first_applies_what_it_found() -> None:
-    """It may hold a change."""
-    node = leader((1, 1), commit=1)
-    node.raw.propose_conf_change(change("v4"))
-    node.settle()
-    assert node.refused == [RefusedConfChange(4, "a membership change at index 2 may be unapplied (applied to 1)")]
-    commit(node)
-    node.raw.propose_conf_change(change("v4"))
-    commit(node)
-    assert config(node) == "voters=(1 2 3 4)"
-
-
-def test_a_joint_configuration_is_to_be_left_first() -> None:
-    node = ready_leader()
-    node.raw.propose_conf_change(change("v4", EXPLICIT))
-    commit(node)
-    assert config(node) == "voters=(1 2 3 4)&&(1 2 3)"
-    node.raw.propose_conf_change(change("v5"))
-    node.settle()
-    assert node.refused == [RefusedConfChange(3, "the configuration is joint; leave it first")]
-    commit(node)
-    node.raw.propose_conf_change(None)
-    commit(node, 2, 4)
-    assert config(node) == "voters=(1 2 3 4)"
-
-
-@pytest.mark.parametrize("transition", [AUTO, IMPLICIT, EXPLICIT], ids=str)
-def test_there_is_nothing_to_leave_outside_a_joint_configuration(transition: ConfChangeTransition) -> None:
-    node = ready_leader()
-    node.raw.propose_conf_change(change("", transition))
-    node.settle()
-    assert node.refused == [RefusedConfChange(2, "the configuration is not joint; there is nothing to leave")]
-
-
-def test_a_refusal_alone_is_no_reason_for_a_ready() -> None:
-    """The entry in its place is."""
-    told = RefusedConfChange(9, "for people")
-    node = host()
-    fresh = Host(node.config, replace(node.raw.export_state(), refused_conf_changes=(told,)))
-    assert not fresh.raw.has_ready()
-    fresh.raw.campaign()
-    assert fresh.raw.ready().refused_conf_changes == (told,)
-
-
-def test_of_several_changes_in_a_message_the_first_is_taken() -> None:
-    node = ready_leader()
-    entries = [
-        Entry(data=b"x"),
-        Entry(ENTRY_CONF_CHANGE_V2, data=encode_conf_change_v2(change("v4"))),
-        Entry(ENTRY_CONF_CHANGE_V2, data=encode_conf_change_v2(change("v5"))),
-        Entry(data=b"y"),
-    ]
-    node.raw.step(Message(MSG_PROP, 1, 2, entries=entries))
-    ready = node.take()
-    assert [(entry.type, entry.index) for entry in ready.entries] == [
-        (ENTRY_NORMAL, 2),
-        (ENTRY_CONF_CHANGE_V2, 3),
-        (ENTRY_NORMAL, 4),
-        (ENTRY_NORMAL, 5),
-    ]
-    assert ready.refused_conf_changes == (
-        RefusedConfChange(4, "a membership change at index 3 may be unapplied (applied to 1)"),
-    )
-
-
-def test_validation_may_be_switched_off() -> None:
-    node = ready_leader(disable_conf_change_validation=True)
-    node.raw.propose_conf_change(change("v4"))
-    node.raw.propose_conf_change(change("v5"))
-    commit(node)
-    commit(node)
-    assert node.refused == []
-    assert config(node) == "voters=(1 2 3 4 5)"
-
-
-def test_a_change_dropped_for_its_size_still_holds_up_the_next() -> None:
-    """As in the reference: until the log has been applied up to where it would have been."""
-    node = ready_leader(max_uncommitted_entries_size=1)
-    node.raw.propose(b"x")
-    with pytest.raises(ProposalDroppedError) as caught:
-        node.raw.propose_conf_change(change("v4"))
-    assert caught.value.reason is DropReason.UNCOMMITTED_LIMIT
-    commit(node)
-    node.raw.propose_conf_change(change("v4"))
-    node.settle()
-    assert [refusal.index for refusal in node.refused] == [3]
-
-
-# What applying a change does
+def test_what_makes_no_sense_is_refused(change: Change, reason: str) -> None:
+    with pytest.raises(ChangeRefusedError) as told:
+        THREE.check(change)
+    assert reason in str(told.value)
 
 
 @pytest.mark.parametrize(
-    ("start", "wanted", "end"),
+    ("change", "state", "after"),
     [
-        pytest.param(ConfState((1,)), change("v2"), "voters=(1 2)", id="add a voter"),
-        pytest.param(ConfState((1,)), change("l2"), "voters=(1) learners=(2)", id="add a learner"),
-        pytest.param(ConfState((1,), (2,)), change("v2"), "voters=(1 2)", id="promote"),
-        pytest.param(ConfState((1, 2)), change("l2"), "voters=(1) learners=(2)", id="demote"),
-        pytest.param(ConfState((1, 2)), change("r2"), "voters=(1)", id="remove"),
-        pytest.param(ConfState((1, 2)), change("r9"), "voters=(1 2)", id="remove a stranger"),
-        pytest.param(ConfState((1, 2)), change("u2"), "voters=(1 2)", id="update"),
-        pytest.param(ConfState((1, 2)), change("v0"), "voters=(1 2)", id="cancelled"),
-        pytest.param(ConfState((1, 2)), change("v3 r2"), "voters=(1 3)&&(1 2) autoleave", id="replace"),
-        pytest.param(ConfState((1, 2)), change("v3", IMPLICIT), "voters=(1 2 3)&&(1 2) autoleave", id="implicit"),
-        pytest.param(ConfState((1, 2)), change("v3", EXPLICIT), "voters=(1 2 3)&&(1 2)", id="explicit"),
-        pytest.param(ConfState((1, 2)), change("", EXPLICIT), "voters=(1 2)&&(1 2)", id="joint with itself"),
         pytest.param(
-            ConfState((1, 2)), change("l2 v3"), "voters=(1 3)&&(1 2) learners_next=(2) autoleave", id="demote jointly"
+            adding(4, NODE_4),
+            ConfState((1, 2, 3), (4,)),
+            Members(ConfState((1, 2, 3), (4,)), {**THREE.urls, 4: NODE_4}, frozenset({4}), frozenset({9}), 10),
+            id="somebody joins, to become a voter",
         ),
         pytest.param(
-            ConfState((1, 3), (), (1, 2), (2,), True), change(), "voters=(1 3) learners=(2)", id="leave, demoting"
+            adding(4, NODE_4, stay_learner=True),
+            ConfState((1, 2, 3), (4,)),
+            Members(ConfState((1, 2, 3), (4,)), {**THREE.urls, 4: NODE_4}, frozenset(), frozenset({9}), 10),
+            id="somebody joins, to stay a learner",
         ),
-        pytest.param(ConfState((1, 3), (), (1, 2)), None, "voters=(1 3)", id="leave"),
+        pytest.param(
+            moving(3, NODE_4),
+            ConfState((1, 2, 3)),
+            Members(ConfState((1, 2, 3)), {**THREE.urls, 3: NODE_4}, frozenset(), frozenset({9}), 10),
+            id="somebody moves",
+        ),
+        pytest.param(
+            removing(3),
+            ConfState((1, 2)),
+            Members(ConfState((1, 2)), {1: "http://a:1", 2: "http://b:1"}, frozenset(), frozenset({3, 9}), 10),
+            id="somebody leaves",
+        ),
+        pytest.param(
+            removing(3),
+            ConfState((1, 2), (), (1, 2, 3)),
+            Members(ConfState((1, 2), (), (1, 2, 3)), THREE.urls, frozenset(), frozenset({9}), 10),
+            id="somebody is about to leave, and counts until then",
+        ),
     ],
 )
-def test_what_a_change_leads_to(start: ConfState, wanted: ConfChangeV2 | None, end: str) -> None:
-    node = host(conf_state=start)
-    result = node.raw.apply_conf_change(wanted)
-    assert config(node) == end
-    assert result == node.raw.status().config.conf_state()
+def test_what_follows_a_change(change: Change, state: ConfState, after: Members) -> None:
+    THREE.check(change)
+    members = THREE.after(change, state, 10)
+    assert members == after
+    assert Members.load(members.save(), state) == members
+
+
+def test_joining_depends_on_who_is_there() -> None:
+    assert THREE.joining(4, NODE_4) == adding(4, NODE_4)
+    assert THREE.joining(4, NODE_4, stay_learner=True) == adding(4, NODE_4, stay_learner=True)
+    assert THREE.joining(3, NODE_4) == moving(3, NODE_4)
+    assert THREE.joining(3, "http://c:1") is None
 
 
 @pytest.mark.parametrize(
-    ("start", "wanted", "text"),
+    ("id", "reachable", "allowed"),
     [
-        pytest.param(ConfState((1,)), change("r1"), "removed all voters", id="nobody left"),
-        pytest.param(ConfState((1,)), change("l1"), "removed all voters", id="only learners left"),
-        pytest.param(ConfState((1, 2), (), (1,)), change("v3"), "in joint config", id="simple while joint"),
-        pytest.param(ConfState((1, 2), (), (1,)), change("v3 v4"), "already joint", id="joint while joint"),
-        pytest.param(ConfState((1,)), None, "non-joint", id="leave what is not joint"),
-        pytest.param(ConfState(), change("v1 v2"), "zero-voter", id="joint with nobody"),
+        pytest.param(3, {1, 2, 3}, True, id="all are there"),
+        pytest.param(3, {1, 2}, True, id="the dead one leaves"),
+        pytest.param(2, {1, 2}, False, id="one of the last two leaves"),
+        pytest.param(4, {1}, True, id="a learner decides nothing"),
     ],
 )
-def test_an_impossible_change_changes_nothing(start: ConfState, wanted: ConfChangeV2 | None, text: str) -> None:
-    node = host(conf_state=start)
-    before = node.raw.export_state()
-    with pytest.raises(ConfChangeError, match=text):
-        node.raw.apply_conf_change(wanted)
-    assert node.raw.export_state() == before
-    node.raw.tick()
+def test_nobody_leaves_who_is_needed(id: int, reachable: set[int], allowed: bool) -> None:
+    members = Members(ConfState((1, 2, 3), (4,)), {**THREE.urls, 4: NODE_4})
+    if allowed:
+        assert members.leaving(id, reachable) == removing(id)
+    else:
+        with pytest.raises(ChangeRefusedError, match=r"of the 2 voters .* only 1 can be reached"):
+            members.leaving(id, reachable)
 
 
-def test_applying_a_change_twice_is_harmless() -> None:
-    """A node that starts again sees entries again that it has applied already."""
-    node = host(voters=(1, 2))
-    node.raw.apply_conf_change(change("v3"))
-    node.raw.apply_conf_change(change("v3"))
-    assert config(node) == "voters=(1 2 3)"
+def test_founders_must_make_sense() -> None:
+    contexts = founding({2: "http://b:1", 1: "http://a:1"})
+    assert [(id, Context.decode(context).after) for id, context in contexts.items()] == [(1, 0), (2, 1)]
+    with pytest.raises(ChangeRefusedError, match="member 1 is at http://a:1 already"):
+        founding({1: "http://a:1", 2: "http://a:1"})
 
 
-def test_a_new_member_is_probed_at_the_end_of_the_log_and_counts_as_active() -> None:
-    node = ready_leader()
-    node.raw.propose(b"x")
-    node.raw.propose_conf_change(change("l4"))
-    commit(node)
-    assert str(node.progress(4)) == "StateProbe match=0 next=3 learner paused"
-
-
-def test_a_new_member_does_not_make_the_leader_step_down() -> None:
-    node = ready_leader(1, 2)
-    node.raw.propose_conf_change(change("v3"))
-    commit(node, 2)
-    node.step(beat_back(1))
-    node.tick(10)
-    assert node.role is LEADER
-
-
-def test_a_member_keeps_what_is_known_of_it() -> None:
-    node = ready_leader()
-    node.raw.propose_conf_change(change("l3"))
-    commit(node)
-    assert str(node.progress(3)) == "StateReplicate match=2 next=3 learner"
-    node.raw.propose_conf_change(change("v3"))
-    commit(node)
-    assert str(node.progress(3)) == "StateReplicate match=3 next=4"
-
-
-def test_one_that_was_removed_is_forgotten_when_the_joint_configuration_is_left() -> None:
-    node = ready_leader()
-    node.raw.propose_conf_change(change("r3 v4", EXPLICIT))
-    commit(node)
-    assert list(node.raw.status().progress) == [1, 2, 3, 4]
-    node.raw.propose_conf_change(None)
-    commit(node, 2, 4)
-    assert list(node.raw.status().progress) == [1, 2, 4]
-
-
-def test_a_smaller_quorum_commits_at_once_and_tells_of_it() -> None:
-    node = ready_leader(1, 2, 3, 4)
-    node.raw.propose_conf_change(change("r4"))
-    node.raw.propose(b"x")
-    node.settle()
-    node.step(acked(3, 1))  # of four, three are needed
-    assert node.commit == 1
-    sent = node.step(acked(2, 1, from_=3))  # commits the removal, after which two of three have the rest
-    assert node.commit == 3
-    assert [(m.to, m.commit) for m in of_type(sent, MSG_APP)][-2:] == [(2, 3), (3, 3)]
-
-
-def test_after_a_change_everybody_who_may_be_sent_to_is() -> None:
-    """A new member need not wait for the next proposal."""
-    node = ready_leader()
-    node.raw.propose_conf_change(change("v4"))
-    sent = commit(node)
-    assert [(m.index, [entry.index for entry in m.entries]) for m in of_type(sent, MSG_APP) if m.to == 4] == [(1, [2])]
-
-
-# Auto-leave
-
-
-def test_the_leader_leaves_by_itself() -> None:
-    cluster = Cluster((1, 2, 3))
-    cluster.elect(1)
-    cluster.join(4)
-    cluster.change(1, change("v4 r3"))
-    assert {config(cluster[id]) for id in (1, 2, 4)} == {"voters=(1 2 4)"}
-    assert [entry.type for entry in cluster[1].applied] == [ENTRY_NORMAL, ENTRY_CONF_CHANGE_V2, ENTRY_CONF_CHANGE_V2]
-    assert cluster[1].applied[-1].data == b""
-
-
-def test_it_leaves_once() -> None:
-    """Applying further entries meanwhile does not propose it again."""
-    node = ready_leader()
-    node.raw.propose_conf_change(change("v4 r3"))
-    node.raw.propose(b"x")
-    node.raw.propose(b"y")
-    node.settle()
-    node.step(acked(2, 1))
-    assert node.last == 5
-    node.step(acked(4, 1), acked(4, 1, from_=3), acked(4, 1, from_=4))
-    assert node.raw.basic_status().applied == 4
-    assert node.last == 5
-
-
-def test_it_is_tried_again_after_a_transfer() -> None:
-    node = ready_leader()
-    node.raw.propose_conf_change(change("v4 r3"))
-    node.settle()
-    node.raw.transfer_leader(2)
-    node.step(acked(2, 1))
-    assert config(node).endswith("autoleave")
-    assert node.last == 2
-    node.raw.transfer_leader(1)
-    node.raw.propose(b"x")
-    node.settle()
-    node.step(acked(3, 1), acked(3, 1, from_=4))
-    assert node.raw.basic_status().applied == 3
-    assert node.last == 4
-    assert node.storage.entries(4, 5, 100) == [Entry(ENTRY_CONF_CHANGE_V2, 1, 4)]
-
-
-def test_a_later_leader_leaves_in_its_place() -> None:
-    cluster = Cluster((1, 2, 3), max_size_per_msg=0, max_committed_size_per_ready=2**20)  # an entry a message
-    cluster.elect(1)
-    cluster.join(4)
-    cluster.loses = lambda m: any(entry.type is ENTRY_CONF_CHANGE_V2 and not entry.data for entry in m.entries)
-    cluster.change(1, change("v4 r3"))
-    cluster.tick(3)
-    assert {config(each) for each in cluster.hosts.values()} == {"voters=(1 2 4)&&(1 2 3) autoleave"}
-    cluster.heal()
-    cluster.isolate(1)
-    cluster.tick(60)
-    assert {config(cluster[id]) for id in (2, 4)} == {"voters=(1 2 4)"}
-    assert config(cluster[1]).endswith("autoleave")
-    cluster.heal()
-    cluster.tick(30)
-    assert config(cluster[1]) == "voters=(1 2 4)"
-
-
-def test_a_follower_does_not_leave() -> None:
-    node = host(term=1)
-    wanted = Entry(ENTRY_CONF_CHANGE_V2, 1, 1, encode_conf_change_v2(change("v4 r3")))
-    node.step(append(1, (0, 0), [wanted], commit=1))
-    assert config(node) == "voters=(1 2 4)&&(1 2 3) autoleave"
-    assert node.last == 1
-
-
-def test_explicitly_joint_is_not_left_by_itself() -> None:
-    cluster = Cluster((1, 2, 3))
-    cluster.elect(1)
-    cluster.change(1, change("l3", EXPLICIT))
-    cluster.propose(1, b"x")
-    cluster.tick(30)
-    assert {config(each) for each in cluster.hosts.values()} == {"voters=(1 2)&&(1 2 3) learners_next=(3)"}
-
-
-# Leaders that are removed
-
-
-@pytest.mark.parametrize("text", ["r1", "l1"], ids=["removed", "demoted"])
-def test_a_leader_that_is_no_voter_any_more_steps_down(text: str) -> None:
-    node = ready_leader()
-    node.raw.propose_conf_change(change(text))
-    commit(node)
-    assert (node.role, node.leader, node.term) == (FOLLOWER, 0, 1)
-
-
-def test_a_leader_in_the_outgoing_half_leads_until_it_is_left() -> None:
-    node = ready_leader()
-    node.raw.propose_conf_change(change("r1 v4"))
-    commit(node)
-    assert (node.role, config(node)) == (LEADER, "voters=(2 3 4)&&(1 2 3) autoleave")
-    commit(node, 2, 3, 4)
-    assert (node.role, config(node)) == (FOLLOWER, "voters=(2 3 4)")
-
-
-def test_unless_it_may_stay() -> None:
-    """As in the reference: it leads on, counts itself no more, and takes no proposals."""
-    node = ready_leader(step_down_on_removal=False)
-    node.raw.propose(b"x")
-    node.raw.propose_conf_change(change("r1"))
-    node.raw.propose(b"y")
-    node.settle()
-    node.step(acked(3, 1), acked(3, 1, from_=3))
-    assert (node.role, config(node), node.commit) == (LEADER, "voters=(2 3)", 3)
-    with pytest.raises(ProposalDroppedError) as caught:
-        node.raw.propose(b"z")
-    assert caught.value.reason is DropReason.NOT_MEMBER
-    node.step(acked(4, 1))
-    assert node.commit == 3
-    node.step(acked(4, 1, from_=3))
-    assert node.commit == 4
-
-
-def test_a_removed_leader_commits_what_the_others_had_before_it_went() -> None:
-    """Their acknowledgements may come again only for an index that is committed already."""
-    node = ready_leader(1, 2, 3, 4, step_down_on_removal=False)
-    node.raw.propose_conf_change(change("r1"))
-    node.raw.propose(b"x")
-    node.settle()
-    node.step(acked(3, 1), acked(3, 1, from_=3))
-    assert config(node) == "voters=(2 3 4)"
-    assert node.commit == 3
-
-
-def test_a_demoted_leader_that_stays_takes_proposals() -> None:
-    node = ready_leader(step_down_on_removal=False)
-    node.raw.propose_conf_change(change("l1"))
-    commit(node)
-    assert (node.role, config(node)) == (LEADER, "voters=(2 3) learners=(1)")
-    node.raw.propose(b"x")
-    node.settle()
-    node.step(acked(3, 1), acked(3, 1, from_=3))
-    assert node.data() == [b"x"]
-
-
-def test_a_removed_leader_that_stays_ignores_its_own_acknowledgements() -> None:
-    for async_storage_writes in (False, True):
-        node = ready_leader(step_down_on_removal=False, async_storage_writes=async_storage_writes)
-        node.raw.propose(b"x")
-        node.raw.apply_conf_change(change("r1"))
-        if async_storage_writes:
-            node.begin()
-            response = of_type(node.append_work[0].responses, MSG_APP_RESP)[-1]
-            with pytest.raises(PeerNotFoundError):
-                node.raw.step_storage(response)
-        else:
-            node.settle()
-        assert node.commit == 1
-
-
-def test_the_last_voter_cannot_be_removed() -> None:
-    """It is committed; whoever applies it has to refuse it, and all do alike."""
-    cluster = Cluster((1,), (2,))
-    cluster.elect(1)
-    cluster.change(1, change("r1"))
-    assert [entry.index for entry in cluster[1].impossible] == [2]
-    assert [entry.index for entry in cluster[2].impossible] == [2]
-    assert {config(each) for each in cluster.hosts.values()} == {"voters=(1) learners=(2)"}
-    cluster.propose(1, b"x")
-    assert cluster[2].data() == [b"x"]
-
-
-# Learners
-
-
-def test_a_learner_is_brought_up_to_date_and_promoted() -> None:
-    cluster = Cluster((1,))
-    cluster.elect(1)
-    cluster.propose(1, b"a", b"b")
-    cluster.join(2)
-    cluster.change(1, change("l2"))
-    assert cluster[2].data() == [b"a", b"b"]
-    assert cluster[2].raw.status().is_learner
-    cluster.isolate(2)
-    cluster.propose(1, b"c")
-    assert cluster[1].data()[-1] == b"c"
-    cluster.heal()
-    cluster.tick(2)
-    cluster.change(1, change("v2"))
-    assert not cluster[2].raw.status().is_learner
-    cluster.isolate(2)
-    cluster.propose(1, b"d")
-    assert cluster[1].data()[-1] == b"c"
-
-
-def test_a_demoted_voter_stops_campaigning() -> None:
-    cluster = Cluster()
-    cluster.elect(1)
-    cluster.change(1, change("l3"))
-    cluster.isolate(3)
-    cluster.tick(100, 3)
-    assert (cluster[3].role, cluster[3].term) == (FOLLOWER, 1)
-
-
-# Any sequence
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode) | st.just(b"[" * 100_000))
+def test_a_context_is_read_or_refused(data: bytes) -> None:
+    try:
+        context = Context.decode(data)
+    except ChangeRefusedError:
+        return
+    assert Context.decode(context.encode()) == context
 
 
 @given(
-    script=st.lists(
-        st.tuples(
-            st.lists(st.sampled_from(["v1", "v2", "v3", "v4", "l2", "l3", "l4", "r1", "r2", "r3", "r4"]), max_size=3),
-            st.sampled_from([AUTO, IMPLICIT, EXPLICIT]),
-        ),
-        max_size=8,
-    )
+    st.integers(0, 2**62),
+    st.dictionaries(st.integers(1, 2**62), st.text(max_size=20)),
+    st.frozensets(st.integers(1, 2**62)),
+    st.tuples(*[st.integers(0, 2**63 - 1)] * 3),
 )
-def test_all_members_come_to_the_same_configuration(
-    script: list[tuple[list[str], ConfChangeTransition]],
+def test_a_context_survives_the_log(
+    after: int, urls: dict[int, str], promote: frozenset[int], asked_by: tuple[int, int, int]
 ) -> None:
-    """Whatever is asked for: refused, impossible or applied, everybody who is left agrees and goes on."""
-    cluster = Cluster((1, 2, 3), (4,))
-    cluster.elect(1)
-    for steps, transition in script:
-        cluster.change(cluster.leader().id, change(" ".join(steps), transition))
-        while all(each.role is not LEADER for each in cluster.hosts.values()):
-            cluster.tick()
-    cluster.tick(3)
-    lead = cluster.leader()
-    cluster.propose(lead.id, b"last")
-    members = lead.raw.status().config.members()
-    assert {config(cluster[id]) for id in members} == {config(lead)}
-    assert all(cluster[id].data() == [b"last"] for id in members)
-    assert len({tuple(entry.index for entry in cluster[id].impossible) for id in members}) == 1
+    context = Context(after, urls, promote, asked_by)
+    assert Context.decode(context.encode()) == context
+
+
+# -- what happens in a cluster
+
+
+def test_a_new_member_learns_first_and_then_votes() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        follower = await cluster.follower()
+        for number in range(50):
+            await follower.replica.propose(b"%d" % number)
+        await follower.replica.change_members(lambda _: adding(4, NODE_4))
+        assert follower.replica.members.conf_state.learners == (4,)
+        await asyncio.sleep(10)
+        assert follower.replica.members.conf_state.learners == (4,)  # it is not even there
+        node = cluster.start(4)
+        await cluster.until(lambda: all(voters(node) == {1, 2, 3, 4} for node in cluster.nodes.values()))
+        assert len(await cluster.until_equal()) == 50
+        assert node.network.peers == cluster.urls
+        assert follower.network.peers[4] == NODE_4
+        assert await node.replica.propose(b"50") == 51
+        await cluster.end()
+
+    run(story())
+
+
+def test_a_member_that_is_to_stay_a_learner_does() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        leader = await cluster.leader()
+        await leader.replica.change_members(lambda _: adding(4, NODE_4, stay_learner=True))
+        node = cluster.start(4)
+        await node.replica.propose(b"x")
+        await asyncio.sleep(10)
+        assert node.replica.members.conf_state.learners == (4,)
+        await leader.replica.change_members(lambda _: promoting(4))
+        assert voters(leader) == {1, 2, 3, 4}
+        await cluster.end()
+
+    run(story())
+
+
+def test_who_joins_after_the_snapshot_gets_one_that_lists_it() -> None:
+    async def story() -> None:
+        cluster = Cluster(settings=Settings(snapshot_entries=20, catch_up_entries=5))
+        leader = await cluster.leader()
+        for number in range(100):
+            await leader.replica.propose(b"%d" % number)
+        cluster.start(4)
+        await leader.replica.change_members(lambda _: adding(4, NODE_4))
+        await cluster.until(lambda: voters(cluster.nodes[4]) == {1, 2, 3, 4})
+        assert len(await cluster.until_equal()) == 100
+        assert any(message.type is MessageType.MsgSnap for message in cluster.sent)
+        await cluster.end()
+
+    run(story())
+
+
+def test_a_removed_member_serves_nothing_ever_again() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        gone, leader = await cluster.follower(), await cluster.leader()
+        await leader.replica.propose(b"x")
+        await leader.replica.change_members(lambda _: removing(gone.id))
+        await cluster.until(lambda: gone.replica.is_removed)
+        await asyncio.sleep(2)
+        assert gone.id in leader.network.forgotten
+        await cluster.crash(gone.id)
+        gone = cluster.start(gone.id)
+        await cluster.until(lambda: gone.replica.is_removed)
+        for request in (gone.replica.propose(b"y"), gone.replica.read_barrier()):
+            with pytest.raises(RemovedError):
+                await request
+        cluster.sent.clear()
+        await asyncio.sleep(10)
+        assert not [message for message in cluster.sent if message.from_ == gone.id]
+        for node in cluster.nodes.values():
+            if node is not gone:
+                with pytest.raises(ChangeRefusedError, match="for ever"):
+                    await node.replica.change_members(lambda _: adding(gone.id, NODE_4))
+        await cluster.end()
+
+    run(story())
+
+
+def test_who_waits_at_a_member_that_is_removed_is_told() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        gone = await cluster.follower()
+        leader = await cluster.leader()
+        cluster.lose = lambda message: (
+            message.from_ == gone.id
+            and message.type
+            in (
+                MessageType.MsgProp,
+                MessageType.MsgReadIndex,
+            )
+        )
+        waiting = asyncio.create_task(gone.replica.propose(b"x"))
+        reading = asyncio.create_task(gone.replica.read_barrier())
+        await asyncio.sleep(0.1)
+        await leader.replica.change_members(lambda _: removing(gone.id))
+        for told in await asyncio.gather(waiting, reading, return_exceptions=True):
+            assert isinstance(told, NotServedError)
+            assert told.reason == "this node has been removed from the cluster"
+        await cluster.end()
+
+    run(story())
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_leader_can_be_removed(size: int) -> None:
+    async def story() -> None:
+        cluster = Cluster(size)
+        gone = await cluster.leader()
+        await gone.replica.propose(b"x")
+        await gone.replica.change_members(lambda _: removing(gone.id))
+        assert gone.replica.is_removed
+        other = next(node for node in cluster.nodes.values() if node is not gone)
+        assert await other.replica.propose(b"y") == 2
+        assert other.replica.members.removed == {gone.id}
+        await cluster.end()
+
+    run(story())
+
+
+def test_the_last_voter_cannot_be_removed() -> None:
+    async def story() -> None:
+        cluster = Cluster(1)
+        leader = await cluster.leader()
+        with pytest.raises(ChangeRefusedError, match="removed all voters"):
+            await leader.replica.change_members(lambda _: removing(1))
+        assert await leader.replica.propose(b"x") == 1
+        await cluster.end()
+
+    run(story())
+
+
+def test_of_two_changes_at_a_time_one_is_told_that_it_was_overtaken() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        await cluster.leader()
+        wanted = [adding(10 + id, f"http://new-{id}:1") for id in cluster.nodes]
+        asked = [
+            node.replica.change_members(lambda _, change=change: change)  # type: ignore[misc]
+            for node, change in zip(cluster.nodes.values(), wanted, strict=True)
+        ]
+        outcomes = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [outcome for outcome in outcomes if isinstance(outcome, ChangeRefusedError)]
+        assert outcomes.count(None) >= 1
+        assert outcomes.count(None) + len(refused) == 3
+        assert all("overtaken" in str(error) for error in refused)
+        await cluster.until(lambda: len({node.replica.members.changed_at for node in cluster.nodes.values()}) == 1)
+        assert len(cluster.nodes[1].replica.members.conf_state.learners) == outcomes.count(None)
+        await cluster.end()
+
+    run(story())
+
+
+def test_a_change_that_the_leader_turned_down_for_now_is_asked_for_again() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        follower, leader = await cluster.follower(), await cluster.leader()
+        others = [id for id in cluster.nodes if id != leader.id]
+        await leader.replica.read_barrier()
+        # A change is under way that nobody acknowledges for a while, and that will be refused when it comes by.
+        cluster.lose = lambda message: message.from_ in others and message.type is MessageType.MsgAppResp
+        leader.replica.driver.propose_change(entry_of(adding(8, "http://node-8:1"), after=1))
+        asked = asyncio.create_task(follower.replica.change_members(lambda _: adding(4, NODE_4)))
+        await asyncio.sleep(0.6)
+        assert not asked.done()
+        cluster.lose = lambda _: False
+        await asked
+        assert follower.replica.members.conf_state.learners == (4,)
+        await cluster.end()
+
+    run(story())
+
+
+def test_a_copy_that_arrives_after_the_opposite_change_is_refused() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        follower, leader = await cluster.follower(), await cluster.leader()
+        copies: list[Message] = []
+
+        def note(message: Message) -> bool:
+            if message.type is MessageType.MsgProp:
+                copies.append(message)
+            return False
+
+        cluster.lose = note
+        await follower.replica.change_members(lambda _: adding(4, NODE_4, stay_learner=True))
+        await follower.replica.change_members(lambda _: removing(4))
+        leader.replica.driver.step(copies[0])
+        await follower.replica.propose(b"x")
+        assert follower.replica.members.ids() == {1, 2, 3}
+        await cluster.end()
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(ConfChange(ConfChangeType.ConfChangeAddNode, 4), id="V1 without a context"),
+        pytest.param(
+            ConfChangeV2((ConfChangeSingle(ConfChangeType.ConfChangeAddNode, 4),), context=b"{}"), id="V2 of somebody"
+        ),
+        pytest.param(entry_of(adding(4, "nowhere"), after=3), id="a URL that is none"),
+    ],
+)
+def test_changes_that_no_host_made_are_not_applied(change: ConfChange | ConfChangeV2) -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        leader = await cluster.leader()
+        await leader.replica.read_barrier()
+        leader.replica.driver.node.propose_conf_change(change)
+        assert await leader.replica.propose(b"x") == 1
+        for node in cluster.nodes.values():
+            await node.replica.read_barrier()
+            assert node.replica.members.ids() == {1, 2, 3}
+        await cluster.end()
+
+    run(story())
+
+
+def test_several_steps_go_through_a_joint_configuration() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        follower = await cluster.follower()
+        leader = await cluster.leader()
+        third = next(node for node in cluster.nodes.values() if node not in (follower, leader))
+        swap = Change(
+            (
+                ConfChangeSingle(ConfChangeType.ConfChangeAddNode, 4),
+                ConfChangeSingle(ConfChangeType.ConfChangeRemoveNode, third.id),
+            ),
+            {4: NODE_4},
+        )
+        cluster.start(4)
+        await follower.replica.change_members(lambda _: swap)
+        await cluster.until(lambda: voters(follower) == {leader.id, follower.id, 4})
+        await cluster.until(lambda: not follower.replica.members.conf_state.voters_outgoing)
+        assert follower.replica.members.removed == {third.id}
+        await follower.replica.propose(b"x")
+        await follower.replica.change_members(lambda members: members.joining(5, "http://node-5:1"))
+        await cluster.end()
+
+    run(story())
+
+
+def test_a_change_without_a_quorum_may_still_happen() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        leader = await cluster.leader()
+        await leader.replica.read_barrier()
+        cluster.lose = lambda message: message.type is MessageType.MsgAppResp
+        asked = asyncio.create_task(leader.replica.change_members(lambda _: adding(4, NODE_4)))
+        with pytest.raises(NotServedError) as told:
+            await asked
+        assert told.value.may_still_happen
+        await cluster.end()
+
+    run(story())

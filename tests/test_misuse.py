@@ -13,6 +13,7 @@ import pytest
 from harness import Host, append, change, config_of, follow, host, leader, snapshot_message
 
 from pyraft import (
+    COMPILED,
     CampaignRefusal,
     ConfChangeError,
     DropReason,
@@ -29,10 +30,12 @@ from pyraft import (
     TransferRefusal,
 )
 from pyraft.types import MAX_INTEGER
+from raftpb.codec import encode_conf_change
 from raftpb.confchange import ConfChange, ConfChangeSingle, ConfChangeV2
 from raftpb.enums import (
     ADD_LEARNER_NODE,
     ADD_NODE,
+    ENTRY_CONF_CHANGE,
     ENTRY_NORMAL,
     MSG_APP_RESP,
     MSG_PROP,
@@ -54,6 +57,9 @@ from raftpb.message import (
 
 Call = Callable[[Host], object]
 Make = Callable[[], Host]
+
+
+BOOL_IS_INT = pytest.mark.skipif(COMPILED, reason="compiled code does not tell a bool from an int")
 
 
 # -- the scenes
@@ -155,6 +161,11 @@ def with_unapplied_change() -> Host:
     return made
 
 
+def told(text: str) -> str | None:
+    """What a TypeError says; compiled code finds a wrong type first, and has words of its own."""
+    return None if COMPILED else text
+
+
 def unchanged(made: Host, call: Call, error: type[Exception], text: str | None = None) -> Exception:
     """The error, and that it is all that happened."""
     before = made.raw.export_state()
@@ -174,11 +185,11 @@ def unchanged(made: Host, call: Call, error: type[Exception], text: str | None =
         pytest.param("1", TypeError, id="text"),
         pytest.param(1.5, TypeError, id="float"),
         pytest.param(None, TypeError, id="None"),
-        pytest.param(True, TypeError, id="bool"),
+        pytest.param(True, TypeError, id="bool", marks=BOOL_IS_INT),
     ],
 )
 def test_tick(count: Any, error: type[Exception]) -> None:
-    unchanged(follower(), lambda made: made.raw.tick(count), error, rf"^count is {count!r}")
+    unchanged(follower(), lambda made: made.raw.tick(count), error, told(rf"^count is {count!r}"))
 
 
 @pytest.mark.parametrize("count", [100, 10**6, MAX_INTEGER, 10**30])
@@ -260,11 +271,11 @@ def test_a_proposal_may_be_as_large_as_the_limit() -> None:
 # -- membership changes
 
 
-IMPOSSIBLE: dict[str, tuple[Any, type[Exception], str]] = {
-    "a number": (3, TypeError, r"^3 is no membership change; a ConfChange or ConfChangeV2 is due$"),
-    "text": ("v3", TypeError, "'v3' is no membership change"),
-    "a step": (ConfChangeSingle(ADD_NODE, 3), TypeError, "is no membership change"),
-    "an entry": (Entry(), TypeError, "is no membership change"),
+IMPOSSIBLE: dict[str, tuple[Any, type[Exception], str | None]] = {
+    "a number": (3, TypeError, told(r"^3 is no membership change; a ConfChange or ConfChangeV2 is due$")),
+    "text": ("v3", TypeError, told("'v3' is no membership change")),
+    "a step": (ConfChangeSingle(ADD_NODE, 3), TypeError, told("is no membership change")),
+    "an entry": (Entry(), TypeError, told("is no membership change")),
     "id -1": (ConfChange(ADD_NODE, -1), ConfChangeError, r"^node id -1 is not in \[0, 2\^63\)$"),
     "id -1 in a list": (
         ConfChangeV2([ConfChangeSingle(ADD_NODE, 3), ConfChangeSingle(ADD_NODE, -1)]),
@@ -276,7 +287,7 @@ IMPOSSIBLE: dict[str, tuple[Any, type[Exception], str]] = {
 
 @pytest.mark.parametrize(("asked", "error", "text"), IMPOSSIBLE.values(), ids=IMPOSSIBLE)
 @pytest.mark.parametrize("scene", [leading, follower])
-def test_what_is_no_membership_change(scene: Make, asked: Any, error: type[Exception], text: str) -> None:
+def test_what_is_no_membership_change(scene: Make, asked: Any, error: type[Exception], text: str | None) -> None:
     made = scene()
     unchanged(made, lambda made: made.raw.propose_conf_change(asked), error, text)
     unchanged(made, lambda made: made.raw.apply_conf_change(asked), error, text)
@@ -339,20 +350,39 @@ def test_a_change_that_is_impossible_when_applied(make: Make, asked: Any, text: 
     unchanged(make(), lambda made: made.raw.apply_conf_change(asked), ConfChangeError, text)
 
 
+def test_a_change_that_a_snapshot_brings_already_is_not_applied_on_top_of_it() -> None:
+    """It was handed out before the snapshot came; the storage thread that applies it is slow."""
+    made = host(async_storage_writes=True)
+    added = Entry(ENTRY_CONF_CHANGE, 1, 1, encode_conf_change(ConfChange(ADD_LEARNER_NODE, 4)))
+    made.raw.step(append(1, entries=[added], commit=1))
+    made.begin()
+    made.append()
+    made.begin()
+    work = made.apply_work.popleft()
+    members = ConfState((1, 2, 3))
+    made.raw.step(snapshot_message(1, Snapshot(b"", SnapshotMetadata(members, 9, 1))))
+    assert made.raw.apply_conf_change(ConfChange(ADD_LEARNER_NODE, 4)) == members
+    assert made.raw.status().config.conf_state() == members
+    made.raw.step_storage(work.responses[0])
+    made.settle()
+    assert made.raw.status().config.conf_state() == members
+    assert made.raw.basic_status().applied == 9
+
+
 # -- reads
 
 
 @pytest.mark.parametrize(
     ("context", "error", "text"),
     [
-        pytest.param("text", TypeError, r"^context is str; bytes are due$", id="text"),
-        pytest.param(None, TypeError, r"^context is NoneType; bytes are due$", id="None"),
-        pytest.param(bytearray(b"x"), TypeError, r"^context is bytearray; bytes are due$", id="what can change"),
+        pytest.param("text", TypeError, told(r"^context is str; bytes are due$"), id="text"),
+        pytest.param(None, TypeError, told(r"^context is NoneType; bytes are due$"), id="None"),
+        pytest.param(bytearray(b"x"), TypeError, told(r"^context is bytearray; bytes are due$"), id="what can change"),
         pytest.param(b"", ValueError, r"^context has 0 bytes; between 1 and 256 are due$", id="empty"),
         pytest.param(bytes(257), ValueError, r"^context has 257 bytes; between 1 and 256 are due$", id="too long"),
     ],
 )
-def test_read_index(context: Any, error: type[Exception], text: str) -> None:
+def test_read_index(context: Any, error: type[Exception], text: str | None) -> None:
     unchanged(leading(), lambda made: made.raw.read_index(context), error, text)
 
 
@@ -478,9 +508,9 @@ def test_news_reach_nobody_but_a_leader() -> None:
     assert len(listener.heard) == 2
 
 
-@pytest.mark.parametrize("id", ["2", None, 2.0, True], ids=repr)
+@pytest.mark.parametrize("id", ["2", None, 2.0, pytest.param(True, marks=BOOL_IS_INT)], ids=repr)
 def test_news_are_about_a_node(id: Any) -> None:
-    text = rf"^id is {id!r}; the id of a node is due$"
+    text = told(rf"^id is {id!r}; the id of a node is due$")
     unchanged(leading(), lambda made: made.raw.report_unreachable(id), TypeError, text)
     unchanged(leading(), lambda made: made.raw.report_snapshot(id, SnapshotStatus.SnapshotFinish), TypeError, text)
 
@@ -491,7 +521,7 @@ def test_a_snapshot_was_sent_or_not(status: Any) -> None:
         leading(),
         lambda made: made.raw.report_snapshot(2, status),
         TypeError,
-        rf"^status is {status!r}; a SnapshotStatus is due$",
+        told(rf"^status is {status!r}; a SnapshotStatus is due$"),
     )
 
 
@@ -537,8 +567,8 @@ def test_storage_threads_need_their_mode() -> None:
 @pytest.mark.parametrize("m", [None, b"bytes", 3, Entry(), HardState()], ids=repr)
 def test_what_is_no_message_is_not_stepped(m: Any) -> None:
     made = host(async_storage_writes=True)
-    unchanged(made, lambda made: made.raw.step(m), TypeError, r"^step\(\) takes a Message, not ")
-    unchanged(made, lambda made: made.raw.step_storage(m), TypeError, r"^step_storage\(\) takes a Message, not ")
+    unchanged(made, lambda made: made.raw.step(m), TypeError, told(r"^step\(\) takes a Message, not "))
+    unchanged(made, lambda made: made.raw.step_storage(m), TypeError, told(r"^step_storage\(\) takes a Message, not "))
 
 
 # -- answers of the storage threads

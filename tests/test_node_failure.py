@@ -170,6 +170,10 @@ def overdue(commit: int = 4, **knobs: Any) -> TroubledHost:
     return made
 
 
+def uncommitted() -> TroubledHost:
+    return TroubledHost(storage_of(ConfState((1, 2, 3)), (1, 1, 2, 2, 3, 3)))
+
+
 def following() -> TroubledHost:
     made = settled()
     made.step(append(9, (3, 6)))
@@ -234,7 +238,7 @@ FAILING: dict[str, tuple[Scene, str, Callable[[TroubledHost], object]]] = {
     "advance: log": (winning, "log", lambda made: made.raw.advance()),
     "tick: entries": (overdue, "entries", lambda made: made.raw.tick(10)),
     "tick: random": (lambda: overdue(pre_vote=False, commit=0), "random", lambda made: made.raw.tick(10)),
-    "step: term": (settled, "term", lambda made: made.raw.step(vote_for(9, (3, 6)))),
+    "step: term": (uncommitted, "term", lambda made: made.raw.step(append(9, (2, 3)))),
     "step: first_index": (settled, "first_index", lambda made: made.raw.step(append(9, (9, 6)))),
     "step: entries": (elected, "entries", lambda made: made.raw.step(beat_back(made.term))),
     "step: snapshot": (far_ahead, "snapshot", lambda made: made.raw.step(rejected(7, made.term, (0, 1)))),
@@ -245,7 +249,7 @@ FAILING: dict[str, tuple[Scene, str, Callable[[TroubledHost], object]]] = {
     "propose_conf_change: log": (elected, "log", lambda made: made.raw.propose_conf_change(None)),
     "apply_conf_change: entries": (elected, "entries", lambda made: made.raw.apply_conf_change(change("l9"))),
     "read_index: term": (fresh_leader, "term", lambda made: made.raw.read_index(b"r")),
-    "campaign: term": (settled, "term", lambda made: made.raw.campaign()),
+    "campaign: log": (settled, "log", lambda made: made.raw.campaign()),
     "campaign: entries": (restarted, "entries", lambda made: made.raw.campaign()),
     "transfer_leader: term": (elected, "term", lambda made: made.raw.transfer_leader(2)),
     "forget_leader: log": (following, "log", lambda made: made.raw.forget_leader()),

@@ -398,7 +398,7 @@ def test_a_status_does_not_change_with_its_node() -> None:
 
 
 @pytest.mark.parametrize("async_storage_writes", [False, True], ids=["sync", "async"])
-@pytest.mark.parametrize("size", [1, 2, 3, 5])
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 9])
 def test_a_cluster_agrees(size: int, async_storage_writes: bool) -> None:
     cluster = Cluster(tuple(range(1, size + 1)), async_storage_writes=async_storage_writes, max_inflight_msgs=2)
     cluster.tick(30)

@@ -76,15 +76,16 @@ def test_no_entries_have_no_size() -> None:
     st.lists(st.integers(0, 9), max_size=8),
     st.integers(0, 8),
     st.integers(0, 8),
-    st.one_of(st.integers(0, 60), st.just(NO_LIMIT)),
+    st.one_of(st.none(), st.tuples(st.integers(0, 8), st.integers(-1, 1))),
 )
-def test_limited_slice(lengths: list[int], start: int, stop: int, limit: int) -> None:
-    """The longest beginning within the limit, but one entry if there is any."""
+def test_limited_slice(lengths: list[int], start: int, stop: int, fits: tuple[int, int] | None) -> None:
+    """The longest beginning within the limit, but one entry if there is any; limits about the size of some entries."""
     stop = min(stop, len(lengths))
     start = min(start, stop)
     entries = [Entry(ENTRY_NORMAL, 1, index, bytes(length)) for index, length in enumerate(lengths, 1)]
     asked = entries[start:stop]
-    found = limited_slice(entries, start, stop, limit)
+    limit = NO_LIMIT if fits is None else max(encoded_size(asked[: fits[0]]) + fits[1], 0)
     fitting = [count for count in range(len(asked) + 1) if encoded_size(asked[:count]) <= limit]
+    found = limited_slice(entries, start, stop, limit)
     assert found == asked[: max(*fitting, min(1, len(asked)))]
     assert found is not entries

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 _FAREWELL_SECONDS = 2.0
 """How long a node that was removed is still talked to, so that it learns of it."""
 
-_TURNS_BEFORE_LATE_TICKS = 3
+_TURNS_TO_TAKE_MESSAGES = 3
 """Turns of the loop from a socket that can be read to a message that was taken."""
 
 
@@ -184,20 +184,18 @@ class Host:
             self._groups[group].driver.report_snapshot(peer, ok)
 
     async def _tick(self) -> None:
-        """Pass time on. When the loop was held up, what came meanwhile is taken in first, and once more half-way: it
-        must count before anybody concludes that nobody was heard.
-        """
+        """Pass time on; when the loop was held up, only after what came meanwhile."""
         loop = asyncio.get_running_loop()
         due = loop.time() + self._tick_seconds
         while True:
             await asyncio.sleep(max(0.0, due - loop.time()))
-            owed = 1 + int((loop.time() - due) / self._tick_seconds)
-            due += owed * self._tick_seconds
-            for count in (owed,) if owed == 1 else (owed // 2, owed - owed // 2):
-                for _ in range(_TURNS_BEFORE_LATE_TICKS if owed > 1 else 0):
+            ticks = 1 + int((loop.time() - due) / self._tick_seconds)
+            due += ticks * self._tick_seconds
+            if ticks > 1:
+                for _ in range(_TURNS_TO_TAKE_MESSAGES):
                     await asyncio.sleep(0)
-                for replica in self._groups.values():
-                    replica.driver.tick(count)
+            for replica in self._groups.values():
+                replica.driver.tick(ticks)
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         task = asyncio.create_task(work, name=name)

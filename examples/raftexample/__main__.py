@@ -103,6 +103,7 @@ class Node:
             settings=Settings(snapshot_entries=options.snapshot_count, catch_up_entries=options.snapshot_count // 2),
         )
         self.face = Face(self.host, self.replica, self.store, cluster=options.cluster_name, go_compat=options.go_compat)
+        self.client_port = 0
         self._runner = web.AppRunner(
             self.face.application(),
             access_log=None,
@@ -119,8 +120,10 @@ class Node:
             return
         await self._runner.setup()
         await web.TCPSite(self._runner, options.bind, options.port).start()
-        address, port = self._runner.addresses[0][:2]
-        logger.info("node %d listens for nodes at %s and for clients at %s:%d", options.id, peers_at, address, port)
+        address, self.client_port = self._runner.addresses[0][:2]
+        logger.info(
+            "node %d listens for nodes at %s and for clients at %s:%d", options.id, peers_at, address, self.client_port
+        )
 
     async def stop(self) -> None:
         """Let another node lead, finish what is under way, and close. Raises DiskError."""

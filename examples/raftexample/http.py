@@ -240,7 +240,7 @@ def _member_in(body: bytes) -> tuple[int, str, bool]:
         id, url, stay_learner = described["id"], described["url"], described.get("learner", False)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         id = url = stay_learner = None
-    if not isinstance(id, int) or not isinstance(url, str) or not isinstance(stay_learner, bool):
+    if type(id) is not int or not isinstance(url, str) or not isinstance(stay_learner, bool):
         raise ProblemError(HTTPStatus.BAD_REQUEST, 'a member is {"id": NUMBER, "url": "http://HOST:PORT"}')
     return id, url, stay_learner
 

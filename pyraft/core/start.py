@@ -37,6 +37,7 @@ def new_raft(config: Config) -> Raft:
         r.term = hard_state.term
         r.vote = hard_state.vote
         r.log.commit_to(hard_state.commit)
+    _raise_term(r)
     _restore_applied(r, config.applied)
     transitions.become_follower(r, r.term, NONE_ID)
     return r
@@ -94,6 +95,18 @@ def _restore_configuration(r: Raft, conf_state: ConfState) -> None:
     except ConfChangeError as error:
         raise StorageError(f"initial_state() gave an impossible configuration: {error}") from error
     membership.switch_to(r, config, progress)
+
+
+def _raise_term(r: Raft) -> None:
+    """Keep this node from ever leading a term below that of its last entry, after which nobody could append.
+
+    The hard state may lag behind the log: it was not written yet when the node crashed, or somebody began a cluster
+    from a snapshot alone. One below is enough, since a candidate enters the next term.
+    """
+    least: u64 = r.log.last_term() - 1
+    if r.term < least:
+        r.term = least
+        r.vote = NONE_ID
 
 
 def _restore_applied(r: Raft, applied: u64) -> None:
