@@ -97,7 +97,8 @@ class Host:
 
     `applied`: every entry applied since the start of the process, in order. `read_states`, `aborted_reads`, `refused`:
     everything that Readys have brought of these. `impossible`: committed membership changes that the application
-    refuses because they are. `open`: a Ready whose duties are not done. `append_work`, `apply_work`: what the storage
+    refuses because they are. `restored`: index of the last snapshot received; what it covers is not applied any more.
+    `open`: a Ready whose duties are not done. `append_work`, `apply_work`: what the storage
     threads have not done.
     """
 
@@ -110,6 +111,7 @@ class Host:
         self.aborted_reads: list[AbortedRead] = []
         self.refused: list[RefusedConfChange] = []
         self.impossible: list[Entry] = []
+        self.restored = 0
         self.open: Ready | None = None
         self.append_work: deque[Message] = deque()
         self.apply_work: deque[Message] = deque()
@@ -157,12 +159,15 @@ class Host:
     def persist(self, entries: list[Entry], hard_state: HardState | None, snapshot: Snapshot | None) -> None:
         if snapshot is not None:
             self.storage.apply_snapshot(snapshot)
+            self.restored = snapshot.metadata.index
         self.storage.append(entries)
         if hard_state is not None:
             self.storage.set_hard_state(hard_state)
 
     def apply(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
+            if entry.index <= self.restored:
+                continue
             self.applied.append(entry)
             if entry.type is not ENTRY_NORMAL:
                 try:

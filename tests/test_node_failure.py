@@ -459,10 +459,10 @@ def memory_of(made: TroubledHost) -> CoreState:
     return replace(made.raw.export_state(), base_term=0)
 
 
-@pytest.mark.parametrize("during", ["term", "log"], ids=["a Storage", "a logger"])
+@pytest.mark.parametrize("during", ["entries", "log"], ids=["a Storage", "a logger"])
 def test_a_callback_that_lets_the_error_through_stops_the_node(during: str) -> None:
     """The call that it was part of ended in the middle."""
-    made = settled()
+    made = restarted()
 
     def happens(call: str) -> None:
         if call == during:
@@ -475,7 +475,7 @@ def test_a_callback_that_lets_the_error_through_stops_the_node(during: str) -> N
 
 
 def test_calls_from_another_thread_are_refused_while_one_is_under_way() -> None:
-    made = settled()
+    made = restarted()
     met: list[BaseException] = []
 
     def call() -> None:
@@ -485,7 +485,7 @@ def test_calls_from_another_thread_are_refused_while_one_is_under_way() -> None:
             met.append(error)
 
     def happens(during: str) -> None:
-        if during == "term":
+        if during == "entries":
             thread = threading.Thread(target=call)
             thread.start()
             thread.join()

@@ -13,6 +13,7 @@ from harness import (
     config_of,
     elect,
     follow,
+    heartbeat,
     host,
     leader,
     log_of,
@@ -32,7 +33,8 @@ from pyraft import (
     SnapshotUnavailableError,
     StorageError,
 )
-from raftpb.enums import MSG_APP, MSG_APP_RESP, MSG_SNAP
+from raftpb.codec import encode_conf_change_v2
+from raftpb.enums import ENTRY_CONF_CHANGE_V2, MSG_APP, MSG_APP_RESP, MSG_SNAP
 from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
 
 MEMBERS = ConfState((1, 2, 3), (4,))
@@ -202,6 +204,27 @@ def test_an_apply_that_ends_after_the_snapshot_is_durable_changes_nothing() -> N
     while node.append_work:
         node.append()
     node.apply_next()
+    assert node.raw.basic_status().applied == 9
+
+
+@MODES
+@pytest.mark.parametrize("durable", [False, True], ids=["before it is durable", "after"])
+def test_a_change_that_was_handed_out_before_it_came_is_part_of_it(async_storage_writes: bool, durable: bool) -> None:
+    """Applied afterwards it would lead to a configuration that nobody else has."""
+    if durable and not async_storage_writes:
+        pytest.skip("synchronously the snapshot waits for advance")
+    node = host((1, 1), async_storage_writes=async_storage_writes)
+    wanted = Entry(ENTRY_CONF_CHANGE_V2, 1, 3, encode_conf_change_v2(change("v5")))
+    node.step(append(1, (1, 2), [wanted]))
+    node.raw.step(heartbeat(1, 3))
+    node.begin()
+    node.raw.step(snapshot_message(2, snapshot()))
+    if durable:
+        node.begin()
+        while node.append_work:
+            node.append()
+    node.settle()
+    assert config(node) == "voters=(1 2 3) learners=(4)"
     assert node.raw.basic_status().applied == 9
 
 
