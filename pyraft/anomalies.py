@@ -44,5 +44,8 @@ class Anomalies:
     ignored_read_answers: u64 = 0
     """Answers to reads that this node had not passed on, or from somebody else than its leader."""
 
+    retracted_acks: u64 = 0
+    """Refusals, on a leader, of entries that the follower had acknowledged: was its disk emptied?"""
+
     ignored_storage_answers: u64 = 0
     """Answers of the storage threads about work that was never handed out."""

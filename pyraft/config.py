@@ -44,6 +44,7 @@ _SWITCHES: Final = (
     "strict_reads_on_lone_voter",
     "strict_pre_votes",
     "abort_postponed_reads",
+    "doubt_retracted_acks",
 )
 
 
@@ -144,6 +145,10 @@ class Config:
     abort_postponed_reads: bool = True
     """A leader that steps down before the first commit of its term reports the reads that waited for it in
     `Ready.aborted_reads`. (etcd: keeps them, silently, until it leads again.)"""
+
+    doubt_retracted_acks: bool = True
+    """A follower that refuses what it had acknowledged is sent to again at the next heartbeat answer: its disk may have
+    been emptied. (etcd: at once, so that the two may do nothing else.)"""
 
     random: RandomSource = field(default_factory=Random)
     """Seeded by the operating system unless given; the core's only source of chance."""
@@ -264,6 +269,7 @@ class Config:
             strict_reads_on_lone_voter=False,
             strict_pre_votes=False,
             abort_postponed_reads=False,
+            doubt_retracted_acks=False,
             random=random if random is not None else Random(),
             logger=logger if logger is not None else logging.getLogger("pyraft"),
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -27,7 +28,7 @@ from pyraft import (
     Role,
     Storage,
 )
-from pyraft.errors import ConfChangeError, StepError
+from pyraft.errors import ConfChangeError, PeerNotFoundError, StepError
 from pyraft.tracker.progress import Progress
 from raftpb.codec import decode_conf_change, decode_conf_change_v2, decode_message, encode_message
 from raftpb.confchange import AnyConfChange, ConfChangeV2, parse_changes
@@ -222,7 +223,8 @@ class Host:
     def _deliver_responses(self, m: Message) -> list[Message]:
         for response in m.responses:
             if response.to == self.id:
-                self.raw.step_storage(response)
+                with suppress(PeerNotFoundError):  # as in the reference, from a node that was removed meanwhile
+                    self.raw.step_storage(response)
         return [response for response in m.responses if response.to != self.id]
 
     def settle(self) -> list[Message]:

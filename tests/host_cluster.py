@@ -13,7 +13,7 @@ from examples.host.disk import DiskError, Write
 from examples.host.replica import Replica
 from examples.host.settings import Settings
 from pyraft import CompactedError, MemoryStorage, StepError, UnavailableError
-from raftpb import Message, MessageType, Snapshot, SnapshotMetadata, decode_message, encode_message
+from raftpb import HardState, Message, MessageType, Snapshot, SnapshotMetadata, decode_message, encode_message
 
 TICK_SECONDS = 0.1
 GROUP = 7
@@ -69,6 +69,8 @@ class FakeDisk:
                 stored.create_snapshot(metadata.index, metadata.conf_state, write.snapshot.data)
             else:
                 stored.apply_snapshot(write.snapshot)
+            state, _ = stored.initial_state()  # what a snapshot covers is committed
+            stored.set_hard_state(HardState(state.term, state.vote, max(state.commit, metadata.index)))
         stored.append(write.entries)
         if write.hard_state is not None:
             stored.set_hard_state(write.hard_state)
@@ -179,12 +181,16 @@ class Cluster:
         target, source = self.nodes.get(message.to), self.nodes.get(sender)
         arrived = target is not None and sender not in self.cut and message.to not in self.cut
         if target is not None and arrived and sender not in target.network.forgotten:
-            with suppress(StepError):
-                target.replica.driver.step(decode_message(data))
+            self.arrive(target, decode_message(data))
         if source is not None and message.type is MessageType.MsgSnap:
             source.replica.driver.report_snapshot(message.to, arrived)
         if source is not None and not arrived:
             source.replica.driver.report_unreachable(message.to)
+
+    def arrive(self, node: Node, message: Message) -> None:
+        """A message reaches a node, whether it wants it or not."""
+        with suppress(StepError):
+            node.replica.driver.step(message)
 
     async def leader(self) -> Node:
         """Who leads, once the reachable nodes agree."""

@@ -27,7 +27,7 @@ from harness import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyraft import CampaignRefusal, InvariantError, Role
+from pyraft import CampaignRefusal, InvariantError, MemoryStorage, Role
 from pyraft.core import transitions
 from pyraft.core.start import new_raft
 from raftpb.codec import encode_conf_change_v2
@@ -387,6 +387,15 @@ def test_a_less_complete_log_gets_no_vote(last: tuple[int, int], complete: bool,
     answer = only(node.step(vote_for(4, last, pre=pre)))
     assert answer.reject is not complete
     assert answer.term == (4 if complete or not pre else 3)
+
+
+def test_before_its_first_term_a_node_refuses_a_pre_vote_by_silence() -> None:
+    """A refusal carries the term of who refuses; the reference panics for want of one."""
+    storage = MemoryStorage()
+    storage.apply_snapshot(Snapshot(b"founded", SnapshotMetadata(ConfState((1, 2, 3)), 9, 1)))
+    node = Host(config_of(1, storage))
+    assert node.step(vote_for(1, (1, 5), pre=True)) == []
+    assert node.term == 0
 
 
 def test_a_vote_given_puts_an_election_off_and_a_pre_vote_does_not() -> None:

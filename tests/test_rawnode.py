@@ -310,6 +310,18 @@ def test_a_restart_leaves_out_what_is_applied_durably() -> None:
     assert [entry.index for entry in node.raw.ready().committed_entries] == [3]
 
 
+@pytest.mark.parametrize("commit", [2, 3, 4], ids=["commit index behind it", "at it", "after it"])
+def test_a_restart_begins_after_the_snapshot_although_the_log_reaches_further_back(commit: int) -> None:
+    """The configuration is that of the snapshot: changes before it must not be made once more."""
+    node = host((1,) * 5, voters=(1,), commit=commit)
+    node.storage.create_snapshot(3, ConfState((1, 2)), b"state")
+    node.storage.compact(1)
+    node = node.restart()
+    assert (node.raw.basic_status().applied, node.commit) == (3, max(commit, 3))
+    assert str(node.raw.status().config) == "voters=(1 2)"
+    assert [entry.index for entry in node.raw.ready().committed_entries] == list(range(4, commit + 1))
+
+
 def test_a_restart_remembers_what_was_written_and_nothing_else() -> None:
     cluster = Cluster()
     cluster.elect(1)

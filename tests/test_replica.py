@@ -11,6 +11,7 @@ from virtual_time import run
 
 from examples.host.disk import DiskError
 from examples.host.machine import NotServedError
+from examples.host.membership import adding
 from examples.host.settings import Settings
 from pyraft import Role
 from raftpb import Entry, EntryType, Message, MessageType, Snapshot, SnapshotMetadata
@@ -437,19 +438,21 @@ def test_a_follower_that_was_away_catches_up_by_snapshot() -> None:
     run(story())
 
 
-def test_a_request_carried_out_unseen_is_not_carried_out_twice() -> None:
+def test_a_request_carried_out_unseen_is_told_so_and_not_carried_out_twice() -> None:
     async def story() -> None:
         cluster = Cluster(settings=FEW)
         leader, follower = await cluster.leader(), await cluster.follower()
-        # The request leaves, and then nothing but a snapshot arrives.
+        await follower.replica.propose(b"seen")
+        # The request leaves, but then nothing arrives until there is a snapshot that has it.
+        cluster.lose = lambda message: message.to == follower.id and message.type is MessageType.MsgApp
         waiting = asyncio.create_task(follower.replica.propose(b"unseen"))
-        await cluster.until(lambda: leader.notebook.lines == [b"unseen"])
-        cluster.lose = lambda message: message.to == follower.id and message.type is not MessageType.MsgHeartbeat
+        await cluster.until(lambda: b"unseen" in leader.notebook.lines)
         for number in range(60):
             await leader.replica.propose(b"%d" % number)
         cluster.lose = lambda _: False
-        outcome = (await asyncio.gather(waiting, return_exceptions=True))[0]
-        assert outcome == 1 or (isinstance(outcome, NotServedError) and outcome.may_still_happen)
+        with pytest.raises(NotServedError, match="carried out while this node was catching up") as told:
+            await waiting
+        assert told.value.may_still_happen
         await follower.replica.propose(b"later")
         assert (await cluster.until_equal()).count(b"unseen") == 1
         await cluster.end()
@@ -506,7 +509,29 @@ def test_leadership_can_be_handed_over() -> None:
         assert new.id != old.id
         before = asyncio.get_running_loop().time()
         await old.replica.hand_over(2.0)  # it has nothing to hand over
+        new.replica.driver.node.transfer_leader(old.id)
+        await new.replica.hand_over(2.0)  # it is doing so
         assert asyncio.get_running_loop().time() == before
+        await cluster.end()
+
+    run(story())
+
+
+def test_while_a_handover_goes_nowhere_requests_wait() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        leader = await cluster.leader()
+        target = await cluster.follower()
+        await leader.replica.read_barrier()
+        cluster.lose = lambda message: message.type is MessageType.MsgTimeoutNow
+        leader.replica.driver.node.transfer_leader(target.id)
+        changing = leader.replica.change_members(lambda _: adding(4, "http://node-4:1"))
+        answer, _, forwarded = await asyncio.gather(
+            leader.replica.propose(b"x"), changing, target.replica.propose(b"y")
+        )
+        assert {answer, forwarded} == {1, 2}
+        assert leader.replica.figures()["dropped_proposals"] == 1
+        assert leader.replica.status().term == target.replica.status().term
         await cluster.end()
 
     run(story())
@@ -531,15 +556,20 @@ def test_closing_answers_everybody_and_writes_the_commit_index() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         await leader.replica.propose(b"x")
-        cluster.cut = {leader.id}
+        cluster.lose = lambda message: message.type is MessageType.MsgAppResp
         waiting = asyncio.create_task(leader.replica.propose(b"y"))
+        joining = asyncio.create_task(leader.replica.change_members(lambda _: adding(4, "http://node-4:1")))
+        await asyncio.sleep(0.1)
+        cluster.cut = {leader.id}
         reading = asyncio.create_task(leader.replica.read_barrier())
         await asyncio.sleep(0.01)
         leader.run.cancel()
         commit = leader.replica.status().commit
         await leader.replica.close()
-        outcomes = await asyncio.gather(waiting, reading, leader.replica.propose(b"z"), return_exceptions=True)
-        assert [isinstance(one, NotServedError) and one.may_still_happen for one in outcomes] == [True, False, False]
+        late = leader.replica.propose(b"z")
+        outcomes = await asyncio.gather(waiting, joining, reading, late, return_exceptions=True)
+        told = [(one.reason, one.may_still_happen) for one in outcomes if isinstance(one, NotServedError)]
+        assert told == [("this node is shutting down", may) for may in (True, True, False, False)]
         assert leader.disk.stored.initial_state()[0].commit == commit
         await cluster.end()
 

@@ -19,12 +19,13 @@ from harness import (
     log_of,
     of_type,
     only,
+    rejected,
     vote_for,
     voted,
 )
 
 from pyraft import AbortedRead, CampaignRefusal, ReadDropReason, ReadOnlyOption, ReadState, Role
-from raftpb.enums import MSG_HEARTBEAT, MSG_READ_INDEX, MSG_STORAGE_APPEND, MSG_TIMEOUT_NOW, MSG_VOTE
+from raftpb.enums import MSG_APP, MSG_HEARTBEAT, MSG_READ_INDEX, MSG_STORAGE_APPEND, MSG_TIMEOUT_NOW, MSG_VOTE
 from raftpb.message import Entry, Message
 
 FOLLOWER, CANDIDATE, LEADER, PRE_CANDIDATE = (
@@ -339,3 +340,17 @@ def test_a_wiped_node_is_of_no_use_until_another_leader_begins() -> None:
     cluster.elect(2)
     cluster.tick(2)
     assert cluster[3].data() == [b"a", b"b", b"c"]
+
+
+@ON_OFF
+def test_a_follower_that_refuses_what_it_acknowledged_is_not_hurried(on: bool) -> None:
+    """It is sent to again at its next heartbeat answer; the reference sends at once, and is refused at once."""
+    node = leader(doubt_retracted_acks=on)
+    follow(node, 2)
+    match = node.raw.status().progress[2].match
+    node.raw.report_unreachable(2)
+    sent = node.step(rejected(match, node.term, (0, 0)))
+    assert [m.index for m in of_type(sent, MSG_APP)] == ([] if on else [match])
+    assert node.raw.status().anomalies.retracted_acks == 1
+    again = node.step(beat_back(node.term))
+    assert [m.index for m in of_type(again, MSG_APP)] == [match]

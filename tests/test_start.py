@@ -179,7 +179,6 @@ def start_from(numbers: tuple[int, int, int]) -> None:
         pytest.param(Claims(HardState(2, 0, 4)), id="no vote"),
         pytest.param(Claims(HardState()), id="nothing written yet but a snapshot and entries"),
         pytest.param(Claims(HardState(2, 1, 4), snapshot=(3, 9)), id="a snapshot whose term the log has forgotten"),
-        pytest.param(Claims(HardState(2, 1, 4), snapshot=(7, 2)), id="a snapshot at the end"),
         pytest.param(Claims(HardState(2, 1, 4), snapshot=None), id="a snapshot that is being made"),
         pytest.param(Claims(HardState(2, 1, 4), (1,)), id="a snapshot and nothing else"),
         pytest.param(Claims(HardState(2, 9, 4), conf_state=ConfState((2, 3))), id="a configuration without this node"),
@@ -193,6 +192,13 @@ def test_a_storage_that_makes_sense_is_taken(storage: Claims) -> None:
     assert (status.applied, status.last_index) == (storage.first - 1, storage.last)
     assert status.soft_state.role is Role.StateFollower
     assert status.is_member is (1 in storage.conf_state.voters)
+
+
+@pytest.mark.parametrize("commit", [4, 5, 7], ids=["commit index behind it", "at it", "after it"])
+def test_what_the_snapshot_covers_is_committed_and_applied(commit: int) -> None:
+    """Also where the log reaches further back."""
+    status = RawNode(config_of(Claims(HardState(2, 1, commit), snapshot=(5, 1)))).basic_status()
+    assert (status.applied, status.commit) == (5, max(commit, 5))
 
 
 @pytest.mark.parametrize(

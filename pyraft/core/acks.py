@@ -46,10 +46,12 @@ def _handle_rejection(r: Raft, m: Message, progress: Progress) -> None:
     r.logger.debug(
         "%x: %x refused to append after %d, hint (%d, %d)", r.id, m.from_, m.index, m.log_term, m.reject_hint
     )
-    if m.index <= progress.match:
+    if m.index <= progress.match and progress.state is not REPLICATE:
         # It has acknowledged that entry. Either this is old news, or its disk was emptied since: then each append would
         # be refused at once, for ever, and the two would do nothing else. The next heartbeat answer is soon enough.
-        return
+        r.anomalies.retracted_acks += 1
+        if r.doubt_retracted_acks:
+            return
     if progress.maybe_decrease(m.index, next_probe_index(r.log, m.reject_hint, m.log_term)):
         if progress.state is REPLICATE:
             progress.become_probe()

@@ -127,7 +127,7 @@ def handle_vote_request(r: Raft, m: Message) -> None:
         if is_vote:
             r.election_elapsed = 0
             r.vote = m.from_
-    else:
+    elif r.term != 0:  # before its first term a node has none to refuse in; its silence does
         r.send(Message(answer, m.from_, 0, r.term, 0, 0, NO_ENTRIES, 0, None, True))
 
 

@@ -58,6 +58,7 @@ class Raft:
         self.strict_reads_on_lone_voter = config.strict_reads_on_lone_voter
         self.strict_pre_votes = config.strict_pre_votes
         self.abort_postponed_reads = config.abort_postponed_reads
+        self.doubt_retracted_acks = config.doubt_retracted_acks
         self.random = config.random
         self.logger = config.logger
 

@@ -31,14 +31,14 @@ def new_raft(config: Config) -> Raft:
     _check_log(r)
     hard_state, conf_state = r.log.source.initial_state()
     _check_hard_state(r, hard_state)
-    _check_snapshot(r)
+    covered = _check_snapshot(r)
     _restore_configuration(r, conf_state)
     if not hard_state.is_empty():
         r.term = hard_state.term
         r.vote = hard_state.vote
         r.log.commit_to(hard_state.commit)
     _raise_term(r)
-    _restore_applied(r, config.applied)
+    _restore_applied(r, config.applied, covered)
     transitions.become_follower(r, r.term, NONE_ID)
     return r
 
@@ -76,16 +76,18 @@ def _check_hard_state(r: Raft, state: HardState) -> None:
         )
 
 
-def _check_snapshot(r: Raft) -> None:
+def _check_snapshot(r: Raft) -> u64:
+    """The index of the snapshot, 0 if there is none."""
     snapshot = r.log.source.snapshot_or_none()
     if snapshot is None:
-        return
+        return 0
     index: u64 = snapshot.metadata.index
     if index > r.log.source.last_index():
         raise StorageError(f"the snapshot is at {index}, beyond the last index {r.log.source.last_index()}")
     term: u64 = r.log.source.term_or_unknown(index)
     if term != UNKNOWN and term != snapshot.metadata.term:
         raise StorageError(f"the snapshot at {index} has term {snapshot.metadata.term}, the log has {term} there")
+    return index
 
 
 def _restore_configuration(r: Raft, conf_state: ConfState) -> None:
@@ -109,10 +111,16 @@ def _raise_term(r: Raft) -> None:
         r.vote = NONE_ID
 
 
-def _restore_applied(r: Raft, applied: u64) -> None:
-    if applied == 0:
-        return
+def _restore_applied(r: Raft, applied: u64, covered: u64) -> None:
+    """Begin after `applied`, or where the application does not say, after its snapshot: the log may reach further back,
+    but the configuration is that of the snapshot, and changes before it must not be made again.
+    """
     log = r.log
+    if applied == 0:
+        if covered <= log.applied:
+            return
+        applied = covered
+        log.commit_to(covered)
     if not log.applied <= applied <= log.committed:
         raise ConfigError(
             "applied",

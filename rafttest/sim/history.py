@@ -1,0 +1,84 @@
+"""History: what the checker remembers of the whole run, and of each node's present life.
+
+None of it is known to any node; all of it is updated in time that does not grow with the run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from pyraft import MemoryStorage, Role
+from raftpb.enums import ENTRY_NORMAL, EntryType
+from raftpb.message import ConfState, Entry
+
+
+class Mirror:
+    """Terms of a node's log as far as it was handed out by Ready; compacted entries are not kept."""
+
+    def __init__(self, offset: int, offset_term: int, terms: list[int]) -> None:
+        self.offset = offset
+        self.offset_term = offset_term
+        self.terms = terms
+
+    def last(self) -> int:
+        """Index of the last entry."""
+        return self.offset + len(self.terms)
+
+    def term(self, index: int) -> int | None:
+        """Term at `index`; 0 below what is kept, None above the end."""
+        if index <= self.offset:
+            return self.offset_term if index == self.offset else 0
+        return self.terms[index - self.offset - 1] if index <= self.last() else None
+
+    def put(self, entry: Entry) -> None:
+        """Replace everything from the entry's index on by it."""
+        del self.terms[entry.index - self.offset - 1 :]
+        self.terms.append(entry.term)
+
+
+@dataclass(slots=True)
+class Life:
+    """A node between two starts."""
+
+    boot: int
+    durable: MemoryStorage
+    conf: ConfState
+    mirror: Mirror
+    term: int = 0
+    role: Role = Role.StateFollower
+    commit: int = 0
+    applied: int = 0
+    last: int = 0
+    handed_out_term: int = 0
+    app_applied: int = 0
+    conf_entries: list[int] = field(default_factory=list)
+    """Indices of membership changes handed out and not yet applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What an entry is, beside its index and term, and the term of the entry before it."""
+
+    type: EntryType
+    data: bytes
+    previous_term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """An entry that was committed, and the term of the leader that did it first."""
+
+    term: int
+    type: EntryType
+    data: bytes
+    committed_in: int
+
+    def is_conf_change(self) -> bool:
+        """True for both kinds of membership change."""
+        return self.type is not ENTRY_NORMAL
+
+
+def digest_after(before: bytes, index: int, term: int, type: EntryType, data: bytes) -> bytes:
+    """The application's state: a hash over everything that was applied, in order."""
+    return hashlib.blake2b(before + b"%d %d %d " % (index, term, type) + data, digest_size=16).digest()
