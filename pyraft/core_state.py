@@ -28,9 +28,9 @@ Read = tuple[int, bytes, int]
 
 
 @final
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class CoreState:
-    """A node's memory; see `Raft`, `RaftLog`, `Unstable`, `ReadQueue` and `Handout` for the fields."""
+    """A node's memory, to be treated as a value; see `Raft`, `RaftLog`, `Unstable`, `ReadQueue` and `Handout`."""
 
     id: u64
     term: u64

@@ -48,13 +48,15 @@ class FakeDisk:
         self.is_broken = False
         self._order = asyncio.Lock()
 
-    async def write(self, write: Write) -> None:
+    async def write(self, write: Write, is_wanted: Callable[[], bool] = lambda: True) -> None:
         async with self._order:
             await asyncio.sleep(self.seconds)
-            while self.is_stuck:
+            while self.is_stuck and is_wanted():
                 await asyncio.sleep(TICK_SECONDS)
             if self.is_broken:
                 raise DiskError(Path("disk"), "it is broken")
+            if not is_wanted():
+                raise asyncio.CancelledError
             self.writes.append(write)
             self._store(write)
 
@@ -107,6 +109,7 @@ class Node:
     ) -> None:
         self.id = id
         self.disk = disk
+        self.is_alive = True
         self.notebook = Notebook()
         self.network = FakeNetwork(cluster, id)
         self.replica = Replica(
@@ -115,7 +118,7 @@ class Node:
             cluster.chance.randrange(2**62),
             storage=copy_of(disk.stored),
             machine=self.notebook,
-            disk=disk,
+            disk=self,
             network=self.network,
             settings=settings,
             founders=founders,
@@ -124,6 +127,10 @@ class Node:
         self.run = asyncio.create_task(self.replica.driver.run())
         self._clock = asyncio.create_task(self._tick())
 
+    async def write(self, write: Write) -> None:
+        """To the disk, unless the node is dead by then."""
+        await self.disk.write(write, lambda: self.is_alive)
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_SECONDS)
@@ -131,6 +138,7 @@ class Node:
 
     async def end(self) -> None:
         """Nothing moves it any more."""
+        self.is_alive = False
         for task in (self.run, self._clock):
             task.cancel()
         await asyncio.gather(self.run, self._clock, return_exceptions=True)
@@ -171,14 +179,18 @@ class Cluster:
 
     def carry(self, sender: int, message: Message) -> None:
         """A message leaves; encoded, as over a real network."""
-        if self.lose(message):
-            return
-        self.sent.append(message)
+        is_lost = self.lose(message)
+        if not is_lost:
+            self.sent.append(message)
         data = encode_message(message)
-        asyncio.get_running_loop().call_later(self.seconds, self._arrive, sender, message, data)
+        asyncio.get_running_loop().call_later(self.seconds, self._arrive, sender, message, data, is_lost)
 
-    def _arrive(self, sender: int, message: Message, data: bytes) -> None:
+    def _arrive(self, sender: int, message: Message, data: bytes, is_lost: bool) -> None:
         target, source = self.nodes.get(message.to), self.nodes.get(sender)
+        if is_lost:  # most are without a word; but what became of a snapshot is always told
+            target = None
+            if message.type is not MessageType.MsgSnap:
+                return
         arrived = target is not None and sender not in self.cut and message.to not in self.cut
         if target is not None and arrived and sender not in target.network.forgotten:
             self.arrive(target, decode_message(data))

@@ -181,6 +181,9 @@ def test_the_defaults_are_safe() -> None:
             config.abort_postponed_reads,
         ]
     )
+    assert not any(
+        [config.async_storage_writes, config.disable_proposal_forwarding, config.disable_conf_change_validation]
+    )
     limits = [config.max_size_per_msg, config.max_uncommitted_entries_size, config.max_entry_size]
     assert all(0 < limit < 2**30 for limit in limits)
     assert config.election_tick == 10 * config.heartbeat_tick

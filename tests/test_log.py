@@ -95,6 +95,14 @@ def test_an_empty_log_ends_at_zero() -> None:
     assert log.slice(1, 1, NO_LIMIT) == []
 
 
+def test_what_the_storage_holds_beyond_the_end_is_none_of_the_log() -> None:
+    """Entries that somebody else put there, or that were replaced and not deleted yet."""
+    storage = stored(1, 1)
+    log = log_of(storage)
+    storage.append(run(3, 1, 1))
+    assert (log.last_index(), log.term_or_unknown(3), log.term_or_unknown(4)) == (2, UNKNOWN, UNKNOWN)
+
+
 def test_a_storage_that_has_lost_its_last_term_is_an_error() -> None:
     storage = stored(1, 1)
     log = log_of(storage)
@@ -188,6 +196,7 @@ def test_the_commit_index_stays_within_the_log_and_never_falls() -> None:
         pytest.param(5, 3, (5, 3), id="from the middle"),
         pytest.param(8, 2, (4, 2), id="further down"),
         pytest.param(4, 1, (3, 1), id="the position that the snapshot stands for"),
+        pytest.param(3, 1, (3, 1), id="from the position that the snapshot stands for"),
         pytest.param(8, 0, (2, 0), id="too low for all that is here"),
         pytest.param(2, 9, (2, 0), id="below all that is here"),
         pytest.param(0, 9, (0, 0), id="nothing to look at"),
@@ -203,6 +212,7 @@ def test_find_conflict_by_term(index: int, term: int, found: tuple[int, int]) ->
     [
         pytest.param(3, 0, (0, 0), id="nothing agrees"),
         pytest.param(1, 0, (0, 0), id="nothing below the first"),
+        pytest.param(1, 1, (1, 1), id="the first"),
         pytest.param(3, 1, (2, 1), id="something agrees"),
     ],
 )
@@ -242,6 +252,7 @@ def test_a_term_that_vanishes_during_the_search_counts_as_unknown() -> None:
         pytest.param(6, 7, NO_LIMIT, None, id="compacted"),
         pytest.param(7, 9, NO_LIMIT, [7, 8], id="on disk"),
         pytest.param(7, 11, NO_LIMIT, [7, 8, 9, 10], id="across"),
+        pytest.param(7, 10, NO_LIMIT, [7, 8, 9], id="across, but not to the end"),
         pytest.param(9, 11, NO_LIMIT, [9, 10], id="in memory"),
         pytest.param(11, 11, NO_LIMIT, [], id="no entry at the end"),
         pytest.param(7, 11, 0, [7], id="at least one"),

@@ -298,6 +298,16 @@ def test_what_is_applied_is_not_handed_out_again(applied: int, handed_out: list[
     assert (ready.hard_state, ready.soft_state, ready.entries) == (None, None, []), "nothing of that is news"
 
 
+def test_each_start_draws_a_time_out() -> None:
+    class Seven:
+        def randrange(self, stop: int, /) -> int:
+            assert stop == 10
+            return 7
+
+    node = RawNode(replace(config_of(MemoryStorage()), random=Seven()))
+    assert node.basic_status().randomized_election_timeout == 17
+
+
 def test_a_restart_keeps_term_vote_and_members() -> None:
     storage = MemoryStorage()
     storage.apply_snapshot(Snapshot(b"", SnapshotMetadata(ConfState((1, 2), (3,)), 4, 1)))

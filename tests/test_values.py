@@ -163,6 +163,13 @@ def test_the_status_of_a_follower_has_no_progress() -> None:
     assert str(status.config) == "voters=(1 2 3)"
 
 
+def test_only_a_leader_counts_who_is_active() -> None:
+    """New members count as active, which says nothing on a node that hears from nobody."""
+    node = RawNode(Config(id=1, storage=MemoryStorage(), logger=NullLogger()))
+    node.bootstrap([Peer(1)])
+    assert not node.status().quorum_recently_active
+
+
 def test_the_status_of_a_stranger() -> None:
     status = led().members[4].raw.status()
     assert (status.is_member, status.is_learner, status.last_index) == (False, False, 0)
@@ -184,6 +191,8 @@ def test_a_leader_without_a_commit_in_its_term_is_told_apart() -> None:
     leader = cluster.members[1].raw
     assert leader.status().soft_state.role is Role.StateLeader
     assert not leader.status().committed_in_term
+    leader.read_index(b"waits for that commit")
+    assert leader.status().pending_reads == 1
     cluster.play([("settle", 0, 11)])
     assert leader.status().committed_in_term
 

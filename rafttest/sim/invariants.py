@@ -92,8 +92,7 @@ class Checker:
             )
         if role is not life.role or term != life.term:
             if role in _CAMPAIGNING and not oracle.is_voter(life.conf, n):
-                if role is not Role.StateLeader or life.role is not Role.StateLeader:
-                    raise Violation("S15", f"node {n} is {role} but no voter of {life.conf}")
+                raise Violation("S15", f"node {n} is {role} but no voter of {life.conf}")
         elif role is Role.StateLeader and status.last_index < life.last:
             raise Violation("S7", f"leader {n} of term {term} cut its log from {life.last} to {status.last_index}")
         elected = role is Role.StateLeader and (life.role is not role or life.term != term)
@@ -292,8 +291,8 @@ class Checker:
         for id, one in status.progress.items():
             if not one.match < one.next or one.match > status.last_index:
                 raise Violation("S25", f"leader {n}: {id} has match {one.match}, next {one.next}")
-            if one.inflights.count > self.limits.inflight:
-                raise Violation("S23", f"leader {n} has {one.inflights.count} messages under way to {id}")
+            if one.inflights.count() > self.limits.inflight:
+                raise Violation("S23", f"leader {n} has {one.inflights.count()} messages under way to {id}")
             other = self.lives.get(id)
             if other is None or one.match == 0 or other.durable.initial_state()[0].term > life.term:
                 continue

@@ -44,8 +44,9 @@ class MessageLaws:
     def left(self, n: int, life: Life, m: Message) -> None:
         """Node `n` sends `m`. Raises Violation."""
         t = m.type
-        ahead = 1 if t is MSG_PRE_VOTE or t is MSG_PRE_VOTE_RESP else 0
-        if m.from_ == n and m.term > life.term + ahead:
+        ahead = 1 if t is MSG_PRE_VOTE else 0
+        is_granted_ahead = t is MSG_PRE_VOTE_RESP and not m.reject
+        if m.from_ == n and m.term > life.term + ahead and not is_granted_ahead:
             raise Violation("S13", f"node {n} of term {life.term} sends {m!r}")
         if t in _OF_LEADERS:
             self._check_leader(n, life, m)
@@ -89,7 +90,7 @@ class MessageLaws:
 
     def _check_acknowledgement(self, n: int, life: Life, m: Message) -> None:
         durable = life.durable
-        if durable.initial_state()[0].term < m.term and m.term > durable.term(durable.last_index()) + 1:
+        if durable.initial_state()[0].term < m.term:
             raise Violation("S3", f"node {n} answers in term {m.term}, its disk is at {durable.initial_state()[0]}")
         if m.reject or m.index <= self.checker.base:
             return

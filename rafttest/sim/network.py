@@ -76,6 +76,7 @@ class Network:
         self.is_calm = True
         self.cut.clear()
         self.past.clear()
+        self._last_arrival.clear()
         self.release(list(self.clogged))
 
     def _carry(self, m: Message, moments: int) -> None:

@@ -1,0 +1,137 @@
+"""Healing: all faults end, and now the cluster owes progress, within bounds: L1 to L6, and S20 of all that was promised.
+
+While there is a leader, the clocks of nodes that are no members stand: one that was removed and does not know it may
+campaign for ever, which is the reference's behaviour and what pre-vote and check-quorum are for. Without a leader they
+go on: a change may be committed whose only complete logs are those of the nodes that it removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pyraft import ProgressState, Role
+from rafttest.sim.node import Node
+from rafttest.sim.schedule import TICK
+from rafttest.sim.violation import Violation
+from rafttest.sim.workload import Workload
+from rafttest.sim.world import World
+
+_PROPOSALS: Final = 10
+
+
+class Healing:
+    """The second phase of a run."""
+
+    def __init__(self, world: World, workload: Workload) -> None:
+        self.world = world
+        self.workload = workload
+
+    def run(self) -> None:
+        """Heal and demand. Raises Violation."""
+        world = self.world
+        timeout = world.options.election_tick
+        world.is_calm = True
+        world.network.calm()
+        world.note("heal")
+        for node in world.nodes.values():
+            node.paused_until = min(node.paused_until, world.schedule.now)
+            node.restart()
+        self._await("L1", 20 * timeout, self._has_leader)
+        self._write(10 * timeout)
+        self._await("L3", 10 * timeout, self._is_settled)
+        self._await("L4", 5 * timeout, self._agrees)
+        self._await("L5", 10 * timeout, self._flows)
+        self._read(2 * timeout)
+        self._check_kept()
+
+    def _await(self, law: str, ticks: int, reached: Callable[[], bool]) -> None:
+        world = self.world
+        for _ in range(ticks + 1):
+            world.is_led = self._has_leader()
+            if reached():
+                return
+            end = world.schedule.now + TICK
+            while world.schedule.step(end):
+                pass
+        raise Violation(law, f"not within {ticks} ticks after healing; members {world.members()}: {self._picture()}")
+
+    def _core(self) -> list[Node]:
+        return [self.world.nodes[id] for id in self.world.members()]
+
+    def _leader(self) -> Node | None:
+        lives = self.world.checker.lives
+        leaders = [node for node in self._core() if lives[node.id].role is Role.StateLeader]
+        return max(leaders, key=lambda node: lives[node.id].term) if leaders else None
+
+    def _has_leader(self) -> bool:
+        leader = self._leader()
+        if leader is None:
+            return False
+        told = [node.raw.basic_status() for node in self._core()]
+        return all(one.soft_state.leader == leader.id and one.term == told[0].term for one in told)
+
+    def _write(self, ticks: int) -> None:
+        """L2: what is proposed now is applied everywhere; a backlog is granted the time for its messages."""
+        backlog = self.world.checker.highest - min(node.applied for node in self._core())
+        longest = max(node.raw.basic_status().last_index for node in self._core()) - self.world.checker.highest
+        ticks += 3 * (backlog + longest)
+        accepted: list[bytes] = []
+
+        def written() -> bool:
+            leader = self._leader()
+            if leader is not None and len(accepted) < _PROPOSALS:
+                data = self.workload.propose_to(leader)
+                accepted.extend([data] if data is not None else [])
+            known = self.world.checker.acked
+            return len(accepted) == _PROPOSALS and all(data in known for data in accepted) and self._agrees()
+
+        self._await("L2", ticks, written)
+
+    def _is_settled(self) -> bool:
+        """Nothing of a membership change is under way; one that must be left explicitly is left now."""
+        leader, conf = self._leader(), self.world.checker.conf
+        if leader is not None and conf.voters_outgoing and not conf.auto_leave:
+            self.workload.change_at(leader, None)
+        return not conf.voters_outgoing and all(
+            not self.world.checker.lives[node.id].conf_entries and node.conf == conf for node in self._core()
+        )
+
+    def _agrees(self) -> bool:
+        highest = self.world.checker.highest
+        state = self.world.checker.states[highest]
+        return all(node.applied == highest and node.state == state for node in self._core())
+
+    def _flows(self) -> bool:
+        leader = self._leader()
+        return leader is not None and all(
+            one.state is ProgressState.StateReplicate and not one.is_paused()
+            for id, one in leader.raw.status().progress.items()
+            if id != leader.id
+        )
+
+    def _read(self, ticks: int) -> None:
+        """L6: nobody waits for a read that began after healing."""
+        floors = self.world.checker.read_floors
+        for node in self._core():
+            context = self.workload.read_from(node)
+            if context is None and self._leader() is not node:
+                raise Violation("L6", f"node {node.id} cannot take a read: {self._picture()}")
+            if context is not None:
+                self._await("L6", ticks, lambda context=context: context not in floors)  # type: ignore[misc]
+
+    def _check_kept(self) -> None:
+        """S20: whatever was acknowledged is in the log that all have applied."""
+        checker = self.world.checker
+        kept = {truth.data for truth in checker.truth.values()}
+        lost = sorted(checker.acked - kept)
+        if lost:
+            raise Violation("S20", f"acknowledged and lost: {lost}")
+
+    def _picture(self) -> str:
+        lives = self.world.checker.lives
+        return "; ".join(
+            f"{node.id} {lives[node.id].role} term {lives[node.id].term} applied {lives[node.id].applied} "
+            f"commit {lives[node.id].commit} last {lives[node.id].last}"
+            for node in self.world.nodes.values()
+        )

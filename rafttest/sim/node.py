@@ -1,0 +1,442 @@
+"""Node: drives one core, as an application would: persist, send, apply, advance. It may crash between any two of them.
+
+    synchronous    ready - write - sync - send - apply - advance, with time passing and messages arriving in between
+    asynchronous   ready - send; an append thread and an apply thread work in order, each at its own pace
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from random import Random
+
+from pyraft import (
+    ConfChangeError,
+    Config,
+    ForwardedProposalDroppedError,
+    NullLogger,
+    RawNode,
+    Ready,
+    Role,
+    SnapshotStatus,
+    StepError,
+)
+from rafttest.sim import oracle
+from rafttest.sim.disk import Disk, term_on
+from rafttest.sim.history import digest_after
+from rafttest.sim.invariants import change_of
+from rafttest.sim.schedule import TICK, Action
+from rafttest.sim.violation import Violation
+from rafttest.sim.world import MAX_PROPOSAL_BYTES, World, describe
+from raftpb.enums import ENTRY_NORMAL, MSG_APP_RESP, MSG_PROP
+from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, HardState, Message, Snapshot
+
+_PROGRESS_EVERY = 16
+_REFUSAL_EVERY = 8
+
+
+class Node:
+    """A node, its disk and its application; the disk alone survives a crash."""
+
+    def __init__(self, world: World, id: int, disk: Disk) -> None:
+        self.world = world
+        self.id = id
+        self.disk = disk
+        self.boot = 0
+        self.is_up = False
+        self.paused_until = 0
+        self.missed_ticks = 0
+        self.waiting: set[bytes] = set()
+        self._touched = 0
+        self.start()
+        self._schedule_tick(world.random.randrange(1, TICK))
+
+    # -- life and death
+
+    def start(self) -> None:
+        """Read the disk and run."""
+        world, snapshot = self.world, self.disk.cache.snapshot()
+        self.boot += 1
+        self.is_up = True
+        self.is_busy = False
+        self.is_work_due = False
+        self.append_work: deque[Message] = deque()
+        self.apply_work: deque[Message] = deque()
+        self.applied = snapshot.metadata.index
+        self.state = snapshot.data
+        self.conf = snapshot.metadata.conf_state
+        self.knows_conf = True
+        self.waiting.clear()
+        self.raw = RawNode(self._config())
+        world.checker.booted(self.id, self.boot, self.disk.durable, self.disk.cache, self.conf)
+        world.note(f"start {self.id}")
+        world.count("starts")
+        self.settle()
+
+    def crash(self) -> None:
+        """Stop in the midst of everything."""
+        world = self.world
+        self.is_up = False
+        self.paused_until = 0
+        lost = self.disk.crash(world.options.kept, world.random)
+        world.note(f"crash {self.id} lost={lost}")
+        world.count("crashes")
+        world.count("crashes that lost writes", int(lost > 0))
+        world.count("all nodes down", int(not world.up()))
+        down = world.random.randrange(1, 4 * world.options.election_tick * TICK)
+        world.schedule.after(down, self.restart)
+
+    def restart(self) -> None:
+        """Start unless it runs."""
+        if not self.is_up:
+            self.start()
+
+    def _config(self) -> Config:
+        o = self.world.options
+        return Config(
+            id=self.id,
+            storage=self.disk.cache,
+            election_tick=o.election_tick,
+            heartbeat_tick=o.heartbeat_tick,
+            async_storage_writes=o.is_asynchronous,
+            max_size_per_msg=o.max_size_per_msg,
+            max_committed_size_per_ready=o.max_committed_size_per_ready,
+            max_uncommitted_entries_size=o.max_uncommitted_entries_size,
+            max_inflight_msgs=o.max_inflight_msgs,
+            max_inflight_bytes=o.max_inflight_bytes,
+            max_entry_size=MAX_PROPOSAL_BYTES,
+            max_pending_reads=o.max_pending_reads,
+            check_quorum=o.check_quorum,
+            pre_vote=o.pre_vote,
+            disable_proposal_forwarding=o.disable_proposal_forwarding,
+            step_down_on_removal=o.step_down_on_removal,
+            strict_pre_votes=o.strict_pre_votes,
+            abort_postponed_reads=o.abort_postponed_reads,
+            random=Random(self.world.random.randrange(1 << 32)),
+            logger=NullLogger(),
+        )
+
+    def _crashes_here(self, where: str) -> bool:
+        world = self.world
+        rate = world.options.crash_between
+        if world.is_calm or rate == 0 or world.random.random() >= rate:
+            return False
+        world.count(f"crashes {where}")
+        self.crash()
+        return True
+
+    # -- pauses and time
+
+    def is_paused(self) -> bool:
+        """Nothing happens here for now."""
+        return self.paused_until > self.world.schedule.now
+
+    def wait_for_end_of_pause(self, action: Action) -> None:
+        """Do it later."""
+        self.world.schedule.after(self.paused_until - self.world.schedule.now, action)
+
+    def _later(self, moments: int, action: Action) -> None:
+        """Do it unless the node has crashed by then, or as soon as a pause has ended."""
+        boot = self.boot
+
+        def happen() -> None:
+            if self.boot == boot and self.is_up:
+                if self.is_paused():
+                    self.wait_for_end_of_pause(happen)
+                else:
+                    action()
+
+        self.world.schedule.after(moments, happen)
+
+    def _schedule_tick(self, moments: int) -> None:
+        self.world.schedule.after(moments, self._tick)
+
+    def _tick(self) -> None:
+        self._schedule_tick(TICK)
+        world = self.world
+        if not self.is_up or (world.is_led and self.id not in world.members()):
+            return
+        if self.is_paused():
+            self.missed_ticks += 1
+            return
+        count = 1 + (self.missed_ticks if world.options.ticks_come_late else 0)
+        self.missed_ticks = 0
+        world.note(f"tick {self.id} {count}")
+        self.raw.tick(count)
+        self.settle()
+
+    # -- messages
+
+    def receive(self, m: Message) -> None:
+        """Take a message from the network."""
+        world = self.world
+        world.note(f"deliver {describe(m)}")
+        if m.term and m.term < world.checker.lives[self.id].term:
+            world.count("messages of an old term")
+        self._touched += 1
+        before = self.raw.export_state() if self._touched % _REFUSAL_EVERY == 0 else None
+        try:
+            self.raw.step(m)
+        except ForwardedProposalDroppedError as error:
+            world.count(f"forwarded proposals dropped: {error.reason.name}")
+        except StepError as error:
+            world.count("messages refused")
+            if before is not None:
+                after = self.raw.export_state()
+                after.anomalies.refused_messages = before.anomalies.refused_messages
+                if after != before:
+                    raise Violation("S24", f"node {self.id} changed although it refused {m!r}") from error
+        else:
+            world.count("proposals forwarded", int(m.type is MSG_PROP))
+        self.settle()
+        if m.type is MSG_APP_RESP and self._touched % _PROGRESS_EVERY == 0:
+            self._show_progress()
+
+    def hear_of_snapshot(self, to: int, arrived: bool) -> None:
+        """The transport tells what became of a snapshot."""
+        if self.is_up:
+            self.raw.report_snapshot(
+                to, SnapshotStatus.SnapshotFinish if arrived else SnapshotStatus.SnapshotFailure
+            )
+            self.settle()
+
+    def hear_unreachable(self, to: int) -> None:
+        """The transport could not deliver."""
+        if self.is_up:
+            self.raw.report_unreachable(to)
+            self.settle()
+
+    def _send(self, m: Message) -> None:
+        self.world.checker.left(self.id, m)
+        self.world.count(m.type.name)
+        self.world.send(m)
+        snapshot = m.snapshot
+        if snapshot is not None and m.to not in oracle.members_of(snapshot.metadata.conf_state):
+            # It is from before the receiver joined, who will ignore it: the application owes the core a newer one.
+            self.keep_snapshot(self.applied)
+
+    # -- after each call of the core
+
+    def settle(self) -> None:
+        """Show the checker what came of it, and see to the work."""
+        self._observe()
+        if not self.is_busy and not self.is_work_due and self.raw.has_ready():
+            self.is_work_due = True
+            self._later(self.world.random.randrange(1, 20), self._work)
+
+    def _observe(self) -> None:
+        checker, status = self.world.checker, self.raw.basic_status()
+        life = checker.lives[self.id]
+        if life.role is Role.StateLeader and status.soft_state.role is not Role.StateLeader:
+            self.world.count("leaders that stepped down in their term", int(life.term == status.term))
+        if checker.observed(self.id, status):
+            self._show_election(status.term, status.last_index, status.commit)
+
+    def _show_election(self, term: int, last: int, commit: int) -> None:
+        world, state = self.world, self.raw.export_state()
+        index = world.checker.index_to_show(term)
+        position = index - state.base
+        if position >= 0:
+            there = state.entries[position].term if position < len(state.entries) else None
+        else:
+            there = term_on(self.disk.cache, index)
+        world.checker.elected(self.id, term, last, index, there)
+        world.count("elections")
+        world.count("elections in a joint configuration", int(bool(self.conf.voters_outgoing)))
+        world.count("elections behind the commit index of another", int(commit < world.checker.highest))
+
+    def _show_progress(self) -> None:
+        if self.raw.basic_status().soft_state.role is Role.StateLeader:
+            self.world.checker.progress_seen(self.id, self.raw.status())
+
+    # -- Ready
+
+    def _work(self) -> None:
+        self.is_work_due = False
+        if self.is_busy or not self.raw.has_ready():
+            return
+        world, ready = self.world, self.raw.ready()
+        world.note(
+            f"ready {self.id} entries={len(ready.entries)} committed={len(ready.committed_entries)} "
+            f"messages={len(ready.messages)} state={ready.hard_state}"
+        )
+        self._count_ready(ready)
+        world.checker.handed_out(self.id, ready.entries, ready.snapshot)
+        self._answer_reads(ready)
+        if world.options.is_asynchronous:
+            self._start_threads(ready.messages)
+            return
+        self.is_busy = True
+        self.disk.write(ready.snapshot, ready.entries, ready.hard_state)
+        if self._crashes_here("before the write is durable"):
+            return
+        is_slow = (ready.must_sync or ready.snapshot is not None) and not world.is_calm
+        self._later(world.random.randrange(1, 1 + (world.options.disk_delay if is_slow else 1)), lambda: self._send_all(ready))
+
+    def _count_ready(self, ready: Ready) -> None:
+        world = self.world
+        if ready.entries:
+            cut = self.world.checker.lives[self.id].mirror.last() + 1 - ready.entries[0].index
+            world.count("tails replaced", int(cut > 0 and ready.snapshot is None))
+            world.count("tails of three or more replaced", int(cut > 2 and ready.snapshot is None))
+        if ready.snapshot is not None:
+            world.count("snapshots received")
+            world.count("snapshots together with entries", int(bool(ready.entries)))
+            world.count(
+                "snapshots over a longer log",
+                int(world.checker.lives[self.id].mirror.last() > ready.snapshot.metadata.index),
+            )
+        world.count("membership changes refused by a leader", len(ready.refused_conf_changes))
+
+    def _answer_reads(self, ready: Ready) -> None:
+        for read in ready.read_states:
+            self.world.checker.read_answered(self.id, read.context, read.index)
+            self.world.count("reads answered")
+        for aborted in ready.aborted_reads:
+            self.world.checker.read_floors.pop(aborted.context, None)
+            self.world.count("reads aborted")
+
+    def _send_all(self, ready: Ready) -> None:
+        if ready.must_sync or ready.snapshot is not None:
+            self._sync()
+        if self._crashes_here("before sending"):
+            return
+        for m in ready.messages:
+            self._send(m)
+        if self._crashes_here("after sending"):
+            return
+        delay = 1 if self.world.is_calm or not ready.committed_entries else self.world.options.apply_delay
+        self._later(self.world.random.randrange(1, 1 + delay), lambda: self._apply_all(ready))
+
+    def _sync(self) -> None:
+        self.disk.sync()
+        self.world.note(f"sync {self.id}")
+        self.world.checker.persisted(self.id)
+
+    def _apply_all(self, ready: Ready) -> None:
+        if ready.snapshot is not None:
+            self._restore(ready.snapshot)
+        for entry in ready.committed_entries:
+            self._apply(entry)
+            if self._crashes_here("while applying"):
+                return
+        self.raw.advance()
+        self.is_busy = False
+        self.settle()
+
+    # -- the two threads
+
+    def _start_threads(self, messages: list[Message]) -> None:
+        for m in messages:
+            if m.to == LOCAL_APPEND_THREAD:
+                self.append_work.append(m)
+                if len(self.append_work) == 1:
+                    self._schedule_append()
+            elif m.to == LOCAL_APPLY_THREAD:
+                self.apply_work.append(m)
+                if len(self.apply_work) == 1:
+                    self._schedule_apply()
+            else:
+                self._send(m)
+        if self._crashes_here("after handing out work"):
+            return
+        self.settle()
+
+    def _schedule_append(self) -> None:
+        delay = 2 if self.world.is_calm else self.world.options.disk_delay
+        self._later(self.world.random.randrange(1, 1 + delay), self._append)
+
+    def _schedule_apply(self) -> None:
+        delay = 2 if self.world.is_calm else self.world.options.apply_delay
+        self._later(self.world.random.randrange(1, 1 + delay), self._apply_next)
+
+    def _append(self) -> None:
+        m = self.append_work[0]
+        state = HardState(m.term, m.vote, m.commit)
+        self.disk.write(m.snapshot, m.entries, None if state.is_empty() else state)
+        if self._crashes_here("before the write is durable"):
+            return
+        if m.responses:
+            self._sync()
+        if m.snapshot is not None:
+            self._restore(m.snapshot)
+        self.append_work.popleft()
+        if self.append_work:
+            self._schedule_append()
+        if not self._crashes_here("before sending"):
+            self._respond(m)
+
+    def _apply_next(self) -> None:
+        m = self.apply_work[0]
+        for entry in m.entries:
+            self._apply(entry)
+            if self._crashes_here("while applying"):
+                return
+        self.apply_work.popleft()
+        if self.apply_work:
+            self._schedule_apply()
+        self._respond(m)
+
+    def _respond(self, m: Message) -> None:
+        for response in m.responses:
+            if response.to != self.id:
+                self._send(response)
+                continue
+            try:
+                self.raw.step_storage(response)
+            except StepError:  # the own vote or acknowledgement of a node that is no member any more
+                self.world.count("storage answers refused")
+            self._observe()
+        self.settle()
+
+    # -- the application
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        self.world.note(f"restore {self.id} {snapshot.metadata.index}")
+        self.world.count("snapshots installed")
+        self.world.checker.restored(self.id, snapshot)
+        self.applied = snapshot.metadata.index
+        self.state = snapshot.data
+        self.conf = snapshot.metadata.conf_state
+        self.knows_conf = True
+
+    def _apply(self, entry: Entry) -> None:
+        """One committed entry, unless a snapshot has brought it along already."""
+        if entry.index <= self.applied:
+            return
+        world = self.world
+        world.note(f"apply {self.id} {entry.index}")
+        world.checker.applied(self.id, entry)
+        self.applied = entry.index
+        self.state = digest_after(self.state, entry.index, entry.term, entry.type, entry.data)
+        if entry.type is not ENTRY_NORMAL:
+            self._change_members(entry)
+        elif entry.data in self.waiting:
+            self.waiting.discard(entry.data)
+            world.checker.acked.add(entry.data)
+            world.count("proposals acknowledged")
+
+    def _change_members(self, entry: Entry) -> None:
+        if self.raw.export_state().snapshot is not None:
+            # The core has taken over a later configuration, with a snapshot that the application is yet to see.
+            self.knows_conf = False
+            return
+        try:
+            self.conf = self.raw.apply_conf_change(change_of(entry.type, entry.data))
+            self.world.count("membership changes applied")
+            self.world.count("joint configurations entered", int(bool(self.conf.voters_outgoing)))
+        except ConfChangeError:
+            self.world.count("membership changes that were impossible")
+        self.world.checker.configured(self.id, entry.index, self.conf)
+        self.settle()
+
+    def keep_snapshot(self, behind: int) -> None:
+        """Make a snapshot of all that is applied, and forget the log but for the last `behind` entries of that."""
+        cache = self.disk.cache
+        known = min(self.raw.basic_status().applied, cache.initial_state()[0].commit)
+        if self.knows_conf and cache.snapshot().metadata.index < self.applied <= known:
+            self.world.note(f"snapshot {self.id} {self.applied} {behind}")
+            self.world.count("snapshots made")
+            self.disk.keep_snapshot(self.applied, self.conf, self.state, self.applied - behind)
+            self.world.checker.compacted(self.id, cache)
+
+
