@@ -58,6 +58,8 @@ def check_bootstrap(r: Raft, peers: Sequence[Peer]) -> None:
         raise MisuseError(f"bootstrap needs a new node; this one has seen term {r.term}")
     seen: list[int] = []
     for peer in peers:
+        if not isinstance(peer.context, bytes):
+            raise MisuseError(f"the context of peer {peer.id} is {peer.context!r}; bytes are due")
         if not 0 < peer.id <= MAX_INTEGER:
             raise MisuseError(f"peer id {peer.id} is not in [1, 2^63)")
         if peer.id in seen:

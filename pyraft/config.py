@@ -18,6 +18,7 @@ from pyraft.errors import ConfigError
 from pyraft.logger import Logger
 from pyraft.storage import Storage
 from pyraft.types import MAX_INTEGER, NO_LIMIT, SAFE, ReadOnlyOption
+from raftpb.message import ConfState
 
 MEBIBYTE: Final = 1 << 20
 
@@ -45,6 +46,7 @@ _SWITCHES: Final = (
     "strict_pre_votes",
     "abort_postponed_reads",
     "doubt_retracted_acks",
+    "bounded_lease",
 )
 
 
@@ -68,7 +70,7 @@ class Config:
 
     election_tick: int = 10
     """Ticks without word from a leader before an election; the actual time-out is drawn from [n, 2n). Also the length
-    of the leader's lease, of a CheckQuorum round and of a transfer. About ten heartbeats."""
+    of a CheckQuorum round, of a transfer, and, less two ticks, of the leader's lease. About ten heartbeats."""
 
     heartbeat_tick: int = 1
     """Ticks between a leader's heartbeats."""
@@ -77,6 +79,10 @@ class Config:
     """On restart: the index up to which the application has applied entries durably, in the same write as its own data;
     `Storage.initial_state` must then give the configuration at that index. 0: the application starts from its snapshot
     and sees everything after it again."""
+
+    conf_state: ConfState | None = None
+    """On restart with `applied`: the configuration at that index, which the last `apply_conf_change` up to it returned;
+    the application keeps it with its data. None: what the Storage says, which is the snapshot's."""
 
     async_storage_writes: bool = False
     """Writes and applies go through MsgStorageAppend and MsgStorageApply; `advance` is then not to be called."""
@@ -104,8 +110,8 @@ class Config:
     """Reads that may wait here for an answer at a time. (etcd: no limit.)"""
 
     check_quorum: bool = True
-    """A leader that has heard from no quorum for an election timeout steps down; votes are refused while a leader is
-    alive. (etcd: off.)"""
+    """A leader that finds, once in an election timeout, that no quorum has answered since the last time steps down;
+    votes are refused while a leader is alive. (etcd: off.)"""
 
     pre_vote: bool = True
     """Ask whether an election could be won before raising the term; a node that was cut off does not disturb the others
@@ -134,6 +140,11 @@ class Config:
     lease_ends_with_transfer: bool = True
     """Lease-based reads: once MsgTimeoutNow has left in a term, reads of that term ask a quorum, since the new leader's
     votes ignore the lease. (etcd: not so.)"""
+
+    bounded_lease: bool = True
+    """Lease-based reads: the lease runs for one election timeout, less two ticks, from the sending of a heartbeat that a
+    quorum has answered; without one, reads ask a quorum. (etcd: until check-quorum fails, up to two election timeouts
+    after the last word, in which others may elect a leader.)"""
 
     strict_reads_on_lone_voter: bool = True
     """A cluster of one voter answers reads only when an entry of its term is committed, like any other. (etcd: at once,
@@ -209,6 +220,8 @@ class Config:
             value = getattr(self, name)
             if not isinstance(value, bool):
                 raise ConfigError(name, f"{value!r} is not True or False")
+        if self.conf_state is not None and not isinstance(self.conf_state, ConfState):
+            raise ConfigError("conf_state", f"{self.conf_state!r} is not a ConfState")
         if not isinstance(self.read_only_option, ReadOnlyOption):
             raise ConfigError("read_only_option", f"{self.read_only_option!r} is not a ReadOnlyOption")
 
@@ -270,6 +283,7 @@ class Config:
             strict_pre_votes=False,
             abort_postponed_reads=False,
             doubt_retracted_acks=False,
+            bounded_lease=False,
             random=random if random is not None else Random(),
             logger=logger if logger is not None else logging.getLogger("pyraft"),
         )

@@ -40,7 +40,9 @@ class CoreState:
     election_elapsed: u64
     heartbeat_elapsed: u64
     randomized_election_timeout: u64
+    ticks: u64
     lease_guard: u64
+    lease_until: u64
     lead_transferee: u64
     lease_given_away: bool
     pending_conf_index: u64
@@ -106,7 +108,9 @@ def export_state(r: Raft, handout: Handout) -> CoreState:
         election_elapsed=r.election_elapsed,
         heartbeat_elapsed=r.heartbeat_elapsed,
         randomized_election_timeout=r.randomized_election_timeout,
+        ticks=r.ticks,
         lease_guard=r.lease_guard,
+        lease_until=r.lease_until,
         lead_transferee=r.lead_transferee,
         lease_given_away=r.lease_given_away,
         pending_conf_index=r.pending_conf_index,
@@ -167,7 +171,9 @@ def import_state(r: Raft, handout: Handout, state: CoreState) -> None:
     r.election_elapsed = state.election_elapsed
     r.heartbeat_elapsed = state.heartbeat_elapsed
     r.randomized_election_timeout = state.randomized_election_timeout
+    r.ticks = state.ticks
     r.lease_guard = state.lease_guard
+    r.lease_until = state.lease_until
     r.lead_transferee = state.lead_transferee
     r.lease_given_away = state.lease_given_away
     r.pending_conf_index = state.pending_conf_index

@@ -21,7 +21,7 @@ from pyraft.errors import (
     LocalMessageError,
     PeerNotFoundError,
 )
-from pyraft.types import LEADER, MAX_INTEGER, u64
+from pyraft.types import LEADER, MAX_CONTEXT_BYTES, MAX_INTEGER, u64
 from raftpb.enums import (
     ENTRY_NORMAL,
     MSG_APP,
@@ -72,6 +72,11 @@ def check_message(r: Raft, m: Message) -> None:
     elif t is MSG_READ_INDEX:
         if len(m.entries) != 1:
             raise InvalidMessageError(InvalidReason.BAD_PROPOSAL, f"{t} carries {len(m.entries)} entries, not its one")
+        if not 0 < len(m.entries[0].data) <= MAX_CONTEXT_BYTES:
+            raise InvalidMessageError(
+                InvalidReason.BAD_CONTEXT,
+                f"{t} carries {len(m.entries[0].data)} bytes of context, not 1 to {MAX_CONTEXT_BYTES}",
+            )
     elif t is MSG_SNAP:
         _check_snapshot(m)
     elif t is MSG_VOTE_RESP or t is MSG_PRE_VOTE_RESP or t is MSG_READ_INDEX_RESP:
@@ -227,5 +232,6 @@ def check_storage_answer(r: Raft, m: Message) -> None:
         raise InvalidMessageError(InvalidReason.MALFORMED, f"{t} is no answer of a storage thread; use step()")
     if m.from_ != expected:
         raise InvalidMessageError(InvalidReason.BAD_SENDER, f"{t} from {m.from_} is no answer of a storage thread")
-    if expected == r.id and r.tracker.find(r.id) is None:
-        raise PeerNotFoundError(m)
+    if expected == r.id:
+        _check_member(r, m)
+        _check_ack(r, m)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Final, final
+from typing import final
 
 from pyraft import async_writes, door
 from pyraft.bootstrap import Peer, bootstrap, check_bootstrap
@@ -39,6 +39,7 @@ from pyraft.ready import Ready, SoftState
 from pyraft.status import BasicStatus, Status, basic_status_of, status_of
 from pyraft.types import (
     LEADER,
+    MAX_CONTEXT_BYTES,
     MAX_INTEGER,
     NO_LIMIT,
     CampaignRefusal,
@@ -62,9 +63,6 @@ from raftpb.enums import (
     ConfChangeType,
 )
 from raftpb.message import NO_MESSAGES, ConfState, Entry, HardState, Message
-
-MAX_CONTEXT_BYTES: Final = 256
-"""The longest context of a read; it travels with every message about it."""
 
 
 @final
@@ -385,8 +383,6 @@ class RawNode:
                 raise TypeError(f"data is {type(data).__name__}; a bytes-like object is due")
             data = bytes(data)
         self._check_callable()
-        if len(data) > self._max_entry_size:
-            raise ProposalDroppedError(DropReason.TOO_LARGE)
         self._propose(Entry(ENTRY_NORMAL, 0, 0, data))
 
     def propose_conf_change(self, change: AnyConfChange | None) -> None:
@@ -408,6 +404,8 @@ class RawNode:
         self._propose(entry)
 
     def _propose(self, entry: Entry) -> None:
+        if len(entry.data) > self._max_entry_size:
+            raise ProposalDroppedError(DropReason.TOO_LARGE)
         r = self._raft
         self._busy = True
         try:
@@ -557,6 +555,7 @@ class RawNode:
         Raises MisuseError if there are none, one is invalid or listed twice, or the Storage is not empty.
         """
         self._check_callable()
+        peers = list(peers)
         check_bootstrap(self._raft, peers)
         self._busy = True
         try:

@@ -12,12 +12,15 @@ from __future__ import annotations
 from collections import deque
 from typing import final
 
-from pyraft.types import u64
+from pyraft.types import NONE_ID, u64
 
 
 @final
 class PendingRead:
-    """A read: who asked (this node's own id for a local one), its context, and the commit index it may be served at."""
+    """A read: who asked (this node's own id for a local one), its context, and the commit index it may be served at.
+
+    Or a heartbeat that renews the leader's lease: nobody in place of who asked, its tick in place of the index.
+    """
 
     __slots__ = ("context", "from_", "index")
 
@@ -40,6 +43,14 @@ class ReadQueue:
 
     def __len__(self) -> int:
         return len(self.pending)
+
+    def count(self) -> u64:
+        """Reads that somebody waits for; a heartbeat that renews the lease waits on nobody's behalf."""
+        waiting: u64 = 0
+        for read in self.pending:
+            if read.from_ != NONE_ID:
+                waiting += 1
+        return waiting
 
     def last_position(self) -> u64:
         """Number of the latest read."""

@@ -1,7 +1,7 @@
 """Ready: what the application has to do before it calls `advance()`, in this order.
 
 1. Persist: `snapshot` first, then `entries` (after deleting everything at or above the first one's index), then
-   `hard_state`; make it durable if `must_sync`.
+   `hard_state`; make it durable if `must_sync`, or if there is a snapshot.
 2. Send `messages`.
 3. Apply `snapshot`, then `committed_entries` in order; hand each membership change to `apply_conf_change`.
 4. Answer `read_states` once `applied >= index`, and fail `aborted_reads`.
@@ -129,7 +129,7 @@ class Ready:
     `committed_entries`: to be applied; may overlap `entries` unless writes are asynchronous. `messages`: to be sent
     after persisting, or at once when writes are asynchronous. `read_states`, `aborted_reads`: answers to reads.
     `refused_conf_changes`: proposals of this leader that became empty entries. `must_sync`: the write must be durable
-    before `messages` are sent.
+    before `messages` are sent; as in the reference it does not speak of the snapshot, which always must be.
     """
 
     __slots__ = (

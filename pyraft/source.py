@@ -83,7 +83,7 @@ class StorageAdapter(Source):
         count: u64 = len(entries)
         if count == 0 or count > hi - lo or entries[0].index != lo or entries[count - 1].index != lo + count - 1:
             raise StorageError(f"entries({lo}, {hi}, {max_size}) did not give one or more entries from {lo} on")
-        return entries
+        return list(entries)  # it goes into messages, and the Storage may keep its own
 
     def snapshot_or_none(self) -> Snapshot | None:
         try:

@@ -17,6 +17,7 @@ __all__ = [
     "FOLLOWER",
     "LEADER",
     "LEASE_BASED",
+    "MAX_CONTEXT_BYTES",
     "MAX_INTEGER",
     "NONE_ID",
     "NO_LIMIT",
@@ -35,6 +36,10 @@ __all__ = [
 
 NO_LIMIT: Final = 2**62 - 1
 """A size or count that never binds; small enough that adding to it cannot overflow."""
+
+
+MAX_CONTEXT_BYTES: Final = 256
+"""The longest context of a read; it travels with every message about it."""
 
 
 class Role(NamedInt):

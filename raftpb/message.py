@@ -285,7 +285,7 @@ class Message:
     commit index as far as it concerns the receiver. `reject`, `reject_hint`: a refusal and where to try next.
     `context`: opaque bytes (a read position, the reason for a vote). `snapshot`: only on MsgSnap and on the two
     messages to and from the append thread. `vote`: only on MsgStorageAppend. `responses`: what the storage thread has
-    to deliver once its work is done. Etcd's Message; docs/design.md lists who sets what.
+    to deliver once its work is done. Etcd's Message.
     """
 
     __slots__ = (

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from rafttest import compare_command, replay_command
+from rafttest.sim import command as sim_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,6 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     replay_command.add_parser(commands)
     compare_command.add_parser(commands)
+    sim_command.add_parser(commands)
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     if isinstance(sys.stdout, io.TextIOWrapper):

@@ -53,15 +53,17 @@ def check(conf_state: ConfState) -> None:
     _check_ids("learners_next", conf_state.learners_next)
     if not conf_state.voters:
         raise ConfChangeError("voters is empty although other fields are not")
+    voters = set(conf_state.voters)
+    outgoing = set(conf_state.voters_outgoing)
     for node_id in conf_state.learners:
-        if node_id in conf_state.voters:
+        if node_id in voters:
             raise ConfChangeError(f"{node_id} is in learners and in voters")
-        if node_id in conf_state.voters_outgoing:
+        if node_id in outgoing:
             raise ConfChangeError(f"{node_id} is in learners and in voters_outgoing")
     for node_id in conf_state.learners_next:
-        if node_id in conf_state.voters:
+        if node_id in voters:
             raise ConfChangeError(f"{node_id} is in learners_next and in voters")
-        if node_id not in conf_state.voters_outgoing:
+        if node_id not in outgoing:
             raise ConfChangeError(f"{node_id} is in learners_next but not in voters_outgoing")
     if conf_state.auto_leave and not conf_state.voters_outgoing:
         raise ConfChangeError("auto_leave is set although voters_outgoing is empty")

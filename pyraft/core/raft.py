@@ -54,6 +54,7 @@ class Raft:
         self.disable_conf_change_validation = config.disable_conf_change_validation
         self.step_down_on_removal = config.step_down_on_removal
         self.hold_vote_requests = config.hold_vote_requests and config.async_storage_writes
+        self.bounded_lease = config.bounded_lease
         self.lease_ends_with_transfer = config.lease_ends_with_transfer
         self.strict_reads_on_lone_voter = config.strict_reads_on_lone_voter
         self.strict_pre_votes = config.strict_pre_votes
@@ -85,6 +86,8 @@ class Raft:
         """Who leads `term`, as far as known."""
 
         # Clocks, in ticks.
+        self.ticks: u64 = 0
+        """Since this node was built."""
         self.election_elapsed: u64 = 0
         """Since word from the leader or a vote given; on a leader, since the last CheckQuorum round."""
         self.heartbeat_elapsed: u64 = 0
@@ -95,6 +98,8 @@ class Raft:
         """For how much longer a lease granted before the start may run."""
 
         # Leadership.
+        self.lease_until: u64 = 0
+        """The tick from which on this leader's lease no longer holds, unless it is renewed."""
         self.lead_transferee: u64 = NONE_ID
         """To whom leadership is being handed; 0: to nobody."""
         self.lease_given_away = False

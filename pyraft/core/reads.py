@@ -13,7 +13,7 @@ from pyraft.core.raft import Raft
 from pyraft.errors import ReadDropReason
 from pyraft.quorum import joint_committed_index
 from pyraft.read_queue import PendingRead
-from pyraft.ready import ReadState
+from pyraft.ready import AbortedRead, ReadState
 from pyraft.types import NONE_ID, u64
 from raftpb.enums import MSG_READ_INDEX, MSG_READ_INDEX_RESP
 from raftpb.message import Entry, Message
@@ -43,7 +43,9 @@ def pass_on(r: Raft, from_: u64, context: bytes) -> ReadDropReason | None:
     if from_ == r.id:
         # Insertion order and a bound: the oldest makes room, and its answer, if one ever comes, is ignored.
         if len(r.forwarded_reads) >= r.max_pending_reads and context not in r.forwarded_reads:
-            del r.forwarded_reads[next(iter(r.forwarded_reads))]
+            oldest = next(iter(r.forwarded_reads))
+            del r.forwarded_reads[oldest]
+            r.aborted_reads.append(AbortedRead(oldest, ReadDropReason.TOO_MANY))
         r.forwarded_reads[context] = r.forwarded_reads.get(context, 0) + 1
     r.send(Message(MSG_READ_INDEX, r.leader, from_, 0, 0, 0, [Entry(data=context)]))
     return None
@@ -87,7 +89,11 @@ def release_postponed(r: Raft) -> None:
 
 
 def _confirm_or_answer(r: Raft, read: PendingRead) -> None:
-    lease_holds = r.lease_based and not (r.lease_given_away and r.lease_ends_with_transfer)
+    lease_holds = (
+        r.lease_based
+        and not (r.lease_given_away and r.lease_ends_with_transfer)
+        and (r.ticks < r.lease_until or not r.bounded_lease)
+    )
     decides_alone = r.tracker.is_singleton() and r.is_voter and r.strict_reads_on_lone_voter
     if lease_holds or decides_alone:
         _answer(r, read)
@@ -98,7 +104,11 @@ def _confirm_or_answer(r: Raft, read: PendingRead) -> None:
 
 
 def _answer(r: Raft, read: PendingRead) -> None:
-    if read.from_ == r.id:
+    if read.from_ == NONE_ID:
+        # A heartbeat of that tick. Who answered it refuses votes for an election timeout after its arrival, of which
+        # the first tick may be cut short; another tick makes room for clocks that differ a little.
+        r.lease_until = read.index + r.election_timeout - 2
+    elif read.from_ == r.id:
         r.read_states.append(ReadState(read.index, read.context))
     else:
         r.send(Message(MSG_READ_INDEX_RESP, read.from_, 0, 0, 0, read.index, [Entry(data=read.context)]))

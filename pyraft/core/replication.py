@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from pyraft.core.raft import Raft
 from pyraft.errors import StorageError
+from pyraft.read_queue import PendingRead
 from pyraft.source import UNKNOWN
 from pyraft.tracker.progress import REPLICATE, Progress
-from pyraft.types import payload_size, u64
+from pyraft.types import NONE_ID, payload_size, u64
 from raftpb.enums import MSG_APP, MSG_APP_RESP, MSG_HEARTBEAT, MSG_HEARTBEAT_RESP, MSG_SNAP
 from raftpb.message import NO_ENTRIES, Entry, Message
 
@@ -89,7 +90,13 @@ def _maybe_send_snapshot(r: Raft, progress: Progress) -> bool:
 
 
 def broadcast_heartbeat(r: Raft) -> None:
-    """Tell every follower that this leader is alive, and which read is the latest if any waits."""
+    """Tell every follower that this leader is alive, and which read is the latest if any waits.
+
+    With leases, each round renews the lease once a quorum has answered it, from the tick at which it was sent on. It
+    waits for that as a read would, on nobody's behalf.
+    """
+    if r.lease_based and r.bounded_lease:
+        r.reads.acknowledge(r.id, r.reads.add(PendingRead(NONE_ID, b"", r.ticks)))
     context = b""
     if len(r.reads) != 0:
         context = int(r.reads.last_position()).to_bytes(8, "little")

@@ -2,7 +2,7 @@
 
 A Storage that contradicts itself is refused here, before it can contradict the others.
 
-Source: etcd raft.go newRaft, loadState; docs/faq.md on restarting.
+Source: etcd raft.go newRaft, loadState; docs/questions.md on restarting.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pyraft.core.raft import Raft
 from pyraft.errors import ConfChangeError, ConfigError, StorageError
 from pyraft.source import UNKNOWN
 from pyraft.types import MAX_INTEGER, NONE_ID, u64
+from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import ConfState, HardState
 
 _CHECKED_ENTRIES: Final = 1024
@@ -32,13 +33,15 @@ def new_raft(config: Config) -> Raft:
     hard_state, conf_state = r.log.source.initial_state()
     _check_hard_state(r, hard_state)
     covered = _check_snapshot(r)
-    _restore_configuration(r, conf_state)
+    _restore_configuration(r, conf_state if config.conf_state is None else config.conf_state)
     if not hard_state.is_empty():
         r.term = hard_state.term
         r.vote = hard_state.vote
         r.log.commit_to(hard_state.commit)
     _raise_term(r)
     _restore_applied(r, config.applied, covered)
+    if config.conf_state is None:
+        _check_no_change_is_skipped(r, covered)
     transitions.become_follower(r, r.term, NONE_ID)
     return r
 
@@ -77,10 +80,10 @@ def _check_hard_state(r: Raft, state: HardState) -> None:
 
 
 def _check_snapshot(r: Raft) -> u64:
-    """The index of the snapshot, 0 if there is none."""
+    """The index of the snapshot: what the application starts from. While one is being made, it is taken to exist."""
     snapshot = r.log.source.snapshot_or_none()
     if snapshot is None:
-        return 0
+        return r.log.source.first_index() - 1
     index: u64 = snapshot.metadata.index
     if index > r.log.source.last_index():
         raise StorageError(f"the snapshot is at {index}, beyond the last index {r.log.source.last_index()}")
@@ -117,7 +120,12 @@ def _restore_applied(r: Raft, applied: u64, covered: u64) -> None:
     """
     log = r.log
     if applied == 0:
-        if covered <= log.applied:
+        if covered < log.applied:
+            raise StorageError(
+                f"the log begins at {log.applied + 1}, the snapshot ends at {covered}: what lies between is gone; keep "
+                "a snapshot of what is compacted, or give Config.applied if the application has applied it durably"
+            )
+        if covered == log.applied:
             return
         applied = covered
         log.commit_to(covered)
@@ -133,3 +141,25 @@ def _restore_applied(r: Raft, applied: u64, covered: u64) -> None:
             ),
         )
     log.applied_to(applied, 0)
+
+
+def _check_no_change_is_skipped(r: Raft, covered: u64) -> None:
+    """The configuration is that of the snapshot. If the application has applied a membership change since, that change
+    will not come by again, and this node would go on in a configuration of the past.
+    """
+    log = r.log
+    index: u64 = covered + 1
+    while index <= log.applied:
+        entries = log.slice(index, log.applied + 1, log.max_applying_size)
+        if entries is None:
+            raise ConfigError(
+                "conf_state", f"is due: entries {index} to {log.applied} are gone, and may have changed the members"
+            )
+        for entry in entries:
+            if entry.type is not ENTRY_NORMAL:
+                raise ConfigError(
+                    "conf_state",
+                    f"is due: entry {entry.index}, a membership change, lies between the snapshot at {covered} and "
+                    f"applied {log.applied}; give what apply_conf_change returned",
+                )
+        index += len(entries)

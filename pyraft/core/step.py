@@ -7,7 +7,7 @@ Every message first meets the term gate: news of a higher term makes this node a
 answered or ignored, and only what speaks of the present term reaches the roles. What carries no term (proposals, reads)
 enters through `roles` directly.
 
-Source: thesis §3.3, §6.2, §9.6; etcd raft.go newRaft, Step, tickElection, tickHeartbeat.
+Source: thesis §3.3, §6.2, §9.6; etcd raft.go Step, tickElection, tickHeartbeat.
 """
 
 from __future__ import annotations
@@ -78,6 +78,7 @@ def _answer_lower_term(r: Raft, m: Message) -> None:
 
 def tick(r: Raft) -> None:
     """One tick of this node's clock has passed."""
+    r.ticks += 1
     if r.lease_guard > 0:
         r.lease_guard -= 1
     r.election_elapsed += 1

@@ -57,7 +57,9 @@ class MessageLaws:
 
     def _check_leader(self, n: int, life: Life, m: Message) -> None:
         if self.checker.leaders.get(m.term) != n:
-            raise Violation("S1", f"node {n} sends {m.type} of term {m.term}, led by {self.checker.leaders.get(m.term)}")
+            raise Violation(
+                "S1", f"node {n} sends {m.type} of term {m.term}, led by {self.checker.leaders.get(m.term)}"
+            )
         if m.type is MSG_APP:
             self._check_append(n, m)
         elif m.type is MSG_HEARTBEAT:
@@ -79,7 +81,9 @@ class MessageLaws:
         for entry in m.entries:
             index += 1
             if entry.index != index or not term <= entry.term <= m.term:
-                raise Violation("S13", f"node {n} sends entry ({entry.term}, {entry.index}) after ({term}, {index - 1})")
+                raise Violation(
+                    "S13", f"node {n} sends entry ({entry.term}, {entry.index}) after ({term}, {index - 1})"
+                )
             term = entry.term
             self._note(n, m.term, index, term)
 

@@ -1,7 +1,7 @@
 """Node: drives one core, as an application would: persist, send, apply, advance. It may crash between any two of them.
 
-    synchronous    ready - write - sync - send - apply - advance, with time passing and messages arriving in between
-    asynchronous   ready - send; an append thread and an apply thread work in order, each at its own pace
+synchronous    ready - write - sync - send - apply - advance, with time passing and messages arriving in between
+asynchronous   ready - send; an append thread and an apply thread work in order, each at its own pace
 """
 
 from __future__ import annotations
@@ -194,9 +194,7 @@ class Node:
     def hear_of_snapshot(self, to: int, arrived: bool) -> None:
         """The transport tells what became of a snapshot."""
         if self.is_up:
-            self.raw.report_snapshot(
-                to, SnapshotStatus.SnapshotFinish if arrived else SnapshotStatus.SnapshotFailure
-            )
+            self.raw.report_snapshot(to, SnapshotStatus.SnapshotFinish if arrived else SnapshotStatus.SnapshotFailure)
             self.settle()
 
     def hear_unreachable(self, to: int) -> None:
@@ -270,7 +268,9 @@ class Node:
         if self._crashes_here("before the write is durable"):
             return
         is_slow = (ready.must_sync or ready.snapshot is not None) and not world.is_calm
-        self._later(world.random.randrange(1, 1 + (world.options.disk_delay if is_slow else 1)), lambda: self._send_all(ready))
+        self._later(
+            world.random.randrange(1, 1 + (world.options.disk_delay if is_slow else 1)), lambda: self._send_all(ready)
+        )
 
     def _count_ready(self, ready: Ready) -> None:
         world = self.world
@@ -438,5 +438,3 @@ class Node:
             self.world.count("snapshots made")
             self.disk.keep_snapshot(self.applied, self.conf, self.state, self.applied - behind)
             self.world.checker.compacted(self.id, cache)
-
-
