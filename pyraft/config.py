@@ -142,8 +142,8 @@ class Config:
     votes ignore the lease. (etcd: not so.)"""
 
     bounded_lease: bool = True
-    """Lease-based reads: the lease runs for one election timeout, less two ticks, from the sending of a heartbeat that a
-    quorum has answered; without one, reads ask a quorum. (etcd: until check-quorum fails, up to two election timeouts
+    """Lease-based reads: the lease runs for one election timeout, less two ticks, from the sending of a heartbeat that
+    a quorum has answered; without one, reads ask a quorum. (etcd: until check-quorum fails, up to two election timeouts
     after the last word, in which others may elect a leader.)"""
 
     strict_reads_on_lone_voter: bool = True

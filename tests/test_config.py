@@ -98,6 +98,7 @@ SWITCHES = [field.name for field in dataclasses.fields(Config) if field.type == 
         pytest.param(
             {"storage": None}, "storage", "None has no method initial_state(); see pyraft.Storage", id="storage: None"
         ),
+        pytest.param({"conf_state": (1, 2)}, "conf_state", "(1, 2) is not a ConfState", id="conf_state: a tuple"),
         pytest.param({"storage": NoSnapshots()}, "storage", "has no method snapshot()", id="storage: incomplete"),
         pytest.param(
             {"random": object()}, "random", "has no method randrange(); a random.Random has", id="random: incomplete"
@@ -124,7 +125,7 @@ def test_what_cannot_be(options: dict[str, Any], field: str, text: str) -> None:
 
 def test_every_number_and_every_switch_is_in_the_table() -> None:
     """A new knob is checked like the others."""
-    others = {"storage", "read_only_option", "random", "logger"}
+    others = {"storage", "conf_state", "read_only_option", "random", "logger"}
     assert {*COUNTS, *SWITCHES, *others} == {field.name for field in dataclasses.fields(Config)}
 
 

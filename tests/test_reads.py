@@ -211,7 +211,7 @@ def test_reads_wait_for_the_first_commit_of_the_term() -> None:
 
 
 def test_reads_that_wait_for_it_are_answered_by_a_lease_at_once() -> None:
-    node = leader((1,), read_only_option=LEASE_BASED, lease_survives_restart=False)
+    node = leader((1,), read_only_option=LEASE_BASED, bounded_lease=False, lease_survives_restart=False)
     node.raw.read_index(b"r")
     assert node.read_states == []
     node.step(acked(2, 2))
@@ -222,7 +222,7 @@ def test_reads_that_wait_for_it_are_answered_by_a_lease_at_once() -> None:
 
 
 def test_a_lease_answers_at_once() -> None:
-    node = ready_leader(read_only_option=LEASE_BASED, lease_survives_restart=False)
+    node = ready_leader(read_only_option=LEASE_BASED, bounded_lease=False, lease_survives_restart=False)
     node.raw.read_index(b"r")
     assert node.settle() == []
     assert node.read_states == [ReadState(1, b"r")]

@@ -17,7 +17,7 @@ from examples.host.machine import NotServedError
 from examples.host.settings import Settings
 from raftpb import Message, decode_message, encode_message
 
-SEEDS = range(150)
+SEEDS = range(12)
 SETTINGS = Settings(snapshot_entries=15, catch_up_entries=4, request_seconds=4.0)
 
 

@@ -170,7 +170,13 @@ def test_a_follower_that_restarts_does_not_end_the_leader_s_lease(on: bool) -> N
 
 
 def transferring(on: bool) -> Host:
-    node = leader((1,), read_only_option=LEASE_BASED, lease_survives_restart=False, lease_ends_with_transfer=on)
+    node = leader(
+        (1,),
+        read_only_option=LEASE_BASED,
+        bounded_lease=False,
+        lease_survives_restart=False,
+        lease_ends_with_transfer=on,
+    )
     follow(node, 2, 3)
     node.raw.transfer_leader(2)
     node.settle()
@@ -212,7 +218,7 @@ def test_the_lease_of_the_next_term_is_a_new_one() -> None:
 
 
 def test_a_target_that_is_not_invited_yet_ends_no_lease() -> None:
-    node = leader((1,), read_only_option=LEASE_BASED, lease_survives_restart=False)
+    node = leader((1,), read_only_option=LEASE_BASED, bounded_lease=False, lease_survives_restart=False)
     node.step(acked(2, 2, from_=3))
     node.raw.transfer_leader(2)
     node.raw.read_index(b"r")

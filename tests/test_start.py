@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -23,7 +24,7 @@ from pyraft import (
     UnavailableError,
 )
 from pyraft.types import MAX_INTEGER
-from raftpb.codec import decode_conf_change
+from raftpb.codec import decode_conf_change, encode_conf_change
 from raftpb.confchange import ConfChange
 from raftpb.enums import ADD_NODE, ENTRY_CONF_CHANGE, ENTRY_NORMAL
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
@@ -178,7 +179,6 @@ def start_from(numbers: tuple[int, int, int]) -> None:
         pytest.param(Claims(HardState(2, 1, 7)), id="everything committed"),
         pytest.param(Claims(HardState(2, 0, 4)), id="no vote"),
         pytest.param(Claims(HardState()), id="nothing written yet but a snapshot and entries"),
-        pytest.param(Claims(HardState(2, 1, 4), snapshot=(3, 9)), id="a snapshot whose term the log has forgotten"),
         pytest.param(Claims(HardState(2, 1, 4), snapshot=None), id="a snapshot that is being made"),
         pytest.param(Claims(HardState(2, 1, 4), (1,)), id="a snapshot and nothing else"),
         pytest.param(Claims(HardState(2, 9, 4), conf_state=ConfState((2, 3))), id="a configuration without this node"),
@@ -401,3 +401,60 @@ def test_a_founder_that_is_not_among_the_peers_is_warned_about() -> None:
     node.bootstrap([Peer(1), Peer(2)])
     assert listener.heard == ["4: is not among the peers it bootstraps"]
     assert not node.basic_status().is_member
+
+
+def _grown() -> MemoryStorage:
+    """Node 1 alone at first; entry 2 adds node 2, and there are entries up to 4."""
+    storage = MemoryStorage()
+    storage.apply_snapshot(Snapshot(b"", SnapshotMetadata(ConfState((1,)), 1, 1)))
+    added = Entry(ENTRY_CONF_CHANGE, 1, 2, encode_conf_change(ConfChange(ADD_NODE, 2)))
+    storage.append([added, Entry(ENTRY_NORMAL, 1, 3), Entry(ENTRY_NORMAL, 1, 4)])
+    storage.set_hard_state(HardState(1, 1, 4))
+    return storage
+
+
+def test_a_membership_change_that_was_applied_is_not_forgotten() -> None:
+    with pytest.raises(ConfigError, match=r"Config.conf_state: is due: entry 2, a membership change") as raised:
+        RawNode(Config(id=1, storage=_grown(), applied=3, logger=NullLogger()))
+    assert raised.value.field == "conf_state"
+
+
+def test_nor_is_one_that_may_have_been_compacted() -> None:
+    storage = _grown()
+    storage.compact(3)
+    with pytest.raises(ConfigError, match="entries 2 to 3 are gone"):
+        RawNode(Config(id=1, storage=storage, applied=3, logger=NullLogger()))
+
+
+def test_the_configuration_at_the_applied_index_can_be_given() -> None:
+    storage = _grown()
+    node = RawNode(Config(id=1, storage=storage, applied=3, conf_state=ConfState((1, 2)), logger=NullLogger()))
+    assert node.status().config.voters == (1, 2)
+    assert [entry.index for entry in node.ready().committed_entries] == [4]
+
+
+def test_without_a_change_in_between_the_snapshot_s_configuration_will_do() -> None:
+    storage = _grown()
+    storage.create_snapshot(2, ConfState((1, 2)), b"")
+    node = RawNode(Config(id=1, storage=storage, applied=3, logger=NullLogger()))
+    assert [entry.index for entry in node.ready().committed_entries] == [4]
+
+
+def test_a_log_that_begins_after_its_snapshot_needs_an_application_that_has_the_rest() -> None:
+    storage = _grown()
+    storage.compact(3)
+    with pytest.raises(StorageError, match="the log begins at 4, the snapshot ends at 1"):
+        RawNode(Config(id=1, storage=storage, logger=NullLogger()))
+
+
+@pytest.mark.parametrize("context", ["10.0.0.1:80", None])
+def test_a_peer_s_context_is_bytes(context: object) -> None:
+    node = RawNode(Config(id=1, storage=MemoryStorage(), logger=NullLogger()))
+    peer = Peer(1)
+    with suppress(TypeError):  # compiled, the attribute refuses it already
+        peer.context = context  # type: ignore[assignment]
+    if peer.context != b"":
+        with pytest.raises(MisuseError, match="bytes are due"):
+            node.bootstrap([peer])
+    node.bootstrap([Peer(1)])
+    assert node.status().config.voters == (1,)

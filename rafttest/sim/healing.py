@@ -1,4 +1,5 @@
-"""Healing: all faults end, and now the cluster owes progress, within bounds: L1 to L6, and S20 of all that was promised.
+"""Healing: all faults end, and now the cluster owes progress, within bounds: L1 to L6. And S20: whatever was
+acknowledged is kept.
 
 While there is a leader, the clocks of nodes that are no members stand: one that was removed and does not know it may
 campaign for ever, which is the reference's behaviour and what pre-vote and check-quorum are for. Without a leader they

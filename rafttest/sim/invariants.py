@@ -18,15 +18,15 @@ from collections.abc import Sequence
 from typing import Final
 
 from pyraft import BasicStatus, MemoryStorage, Role, Status
+from raftpb.codec import decode_conf_change, decode_conf_change_v2
+from raftpb.confchange import ConfChangeV2
+from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL
+from raftpb.message import ConfState, Entry, Message, Snapshot
 from rafttest.sim import oracle
 from rafttest.sim.disk import term_on
 from rafttest.sim.history import Content, Life, Mirror, Truth, digest_after
 from rafttest.sim.messages import MessageLaws
 from rafttest.sim.violation import Violation, demand
-from raftpb.codec import decode_conf_change, decode_conf_change_v2
-from raftpb.confchange import ConfChangeV2
-from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL
-from raftpb.message import ConfState, Entry, Message, Snapshot
 
 _CAMPAIGNING: Final = (Role.StatePreCandidate, Role.StateCandidate, Role.StateLeader)
 

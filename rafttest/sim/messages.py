@@ -8,9 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pyraft.types import encoded_size
-from rafttest.sim import oracle
-from rafttest.sim.disk import term_on
-from rafttest.sim.violation import Violation
 from raftpb.enums import (
     MSG_APP,
     MSG_APP_RESP,
@@ -23,6 +20,9 @@ from raftpb.enums import (
     MSG_VOTE_RESP,
 )
 from raftpb.message import Message
+from rafttest.sim import oracle
+from rafttest.sim.disk import term_on
+from rafttest.sim.violation import Violation
 
 if TYPE_CHECKING:
     from rafttest.sim.history import Life

@@ -1,6 +1,6 @@
 """Network: loses, copies, delays, reorders, cuts and clogs, as the seed says; it never changes a message.
 
-A link is a pair (sender, receiver). Cut links lose everything; clogged ones hold it until they are released, in a burst.
+A link is a pair (sender, receiver). Cut links lose everything; clogged ones hold it until they are released in a burst.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
+from raftpb.message import Message
 from rafttest.sim.faults import Options
 from rafttest.sim.schedule import TICK, Schedule
-from raftpb.message import Message
 
 Link = tuple[int, int]
 

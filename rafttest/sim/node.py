@@ -20,6 +20,8 @@ from pyraft import (
     SnapshotStatus,
     StepError,
 )
+from raftpb.enums import ENTRY_NORMAL, MSG_APP_RESP, MSG_PROP
+from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, HardState, Message, Snapshot
 from rafttest.sim import oracle
 from rafttest.sim.disk import Disk, term_on
 from rafttest.sim.history import digest_after
@@ -27,8 +29,6 @@ from rafttest.sim.invariants import change_of
 from rafttest.sim.schedule import TICK, Action
 from rafttest.sim.violation import Violation
 from rafttest.sim.world import MAX_PROPOSAL_BYTES, World, describe
-from raftpb.enums import ENTRY_NORMAL, MSG_APP_RESP, MSG_PROP
-from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, HardState, Message, Snapshot
 
 _PROGRESS_EVERY = 16
 _REFUSAL_EVERY = 8

@@ -6,9 +6,6 @@ from collections.abc import Callable
 from typing import Final
 
 from pyraft import MisuseError, ProposalDroppedError, ReadDroppedError, Role, SnapshotStatus
-from rafttest.sim.node import Node
-from rafttest.sim.schedule import TICK
-from rafttest.sim.world import MAX_PROPOSAL_BYTES, World
 from raftpb.confchange import AnyConfChange, ConfChange, ConfChangeSingle, ConfChangeV2
 from raftpb.enums import (
     ADD_LEARNER_NODE,
@@ -18,6 +15,9 @@ from raftpb.enums import (
     TRANSITION_JOINT_EXPLICIT,
     TRANSITION_JOINT_IMPLICIT,
 )
+from rafttest.sim.node import Node
+from rafttest.sim.schedule import TICK
+from rafttest.sim.world import MAX_PROPOSAL_BYTES, World
 
 _STEPS: Final = (ADD_NODE, ADD_NODE, ADD_LEARNER_NODE, REMOVE_NODE)
 _TRANSITIONS: Final = (TRANSITION_AUTO, TRANSITION_JOINT_IMPLICIT, TRANSITION_JOINT_EXPLICIT)

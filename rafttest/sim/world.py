@@ -6,13 +6,13 @@ import hashlib
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from raftpb.enums import ENTRY_NORMAL, MSG_SNAP
+from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim import history, oracle
 from rafttest.sim.faults import Options
 from rafttest.sim.invariants import Checker, Limits
 from rafttest.sim.network import Network
 from rafttest.sim.schedule import Schedule
-from raftpb.enums import MSG_SNAP
-from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
 
 if TYPE_CHECKING:
     from rafttest.sim.node import Node
@@ -25,7 +25,7 @@ class World:
 
     def __init__(self, options: Options) -> None:
         founders = ConfState(tuple(range(1, options.voters + 1)))
-        state = history.digest_after(b"", 0, 0, history.ENTRY_NORMAL, b"")
+        state = history.digest_after(b"", 0, 0, ENTRY_NORMAL, b"")
         self.start: Final = Snapshot(state, SnapshotMetadata(founders, 2, 1))
         self.options = options
         self.random = Random(options.seed + (1 << 64))

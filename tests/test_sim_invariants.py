@@ -1,0 +1,388 @@
+"""Every law of the simulator's checker: a history that breaks it is caught, and by that law."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from pyraft import Config, MemoryStorage, NullLogger, RawNode, Status
+from raftpb.codec import encode_conf_change
+from raftpb.confchange import ConfChange
+from raftpb.enums import (
+    ADD_NODE,
+    ENTRY_CONF_CHANGE,
+    MSG_APP,
+    MSG_APP_RESP,
+    MSG_HEARTBEAT,
+    MSG_SNAP,
+    MSG_TIMEOUT_NOW,
+    MSG_VOTE,
+    MSG_VOTE_RESP,
+    REMOVE_NODE,
+)
+from raftpb.message import ConfState, HardState, Message, Snapshot, SnapshotMetadata
+from rafttest.sim.violation import Violation
+from tests.sim_histories import CANDIDATE, FOLLOWER, LEADER, Story, entry
+
+ADD_4 = entry(3, 2, encode_conf_change(ConfChange(ADD_NODE, 4)), ENTRY_CONF_CHANGE)
+REMOVE_3 = entry(4, 2, encode_conf_change(ConfChange(REMOVE_NODE, 3)), ENTRY_CONF_CHANGE)
+
+
+def two_leaders(story: Story) -> None:
+    story.leads(1, 2)
+    story.shows(2, LEADER, 2)
+
+
+def stranger_speaks_for_leader(story: Story) -> None:
+    story.leads(1, 2)
+    story.shows(2, FOLLOWER, 2)
+    story.says(2, Message(MSG_HEARTBEAT, 3, 2, 2))
+
+
+def two_votes(story: Story) -> None:
+    story.shows(3, FOLLOWER, 2)
+    story.writes(3, [], HardState(2, 1, 2))
+    story.says(3, Message(MSG_VOTE_RESP, 1, 3, 2))
+    story.says(3, Message(MSG_VOTE_RESP, 2, 3, 2))
+
+
+def vote_before_sync(story: Story) -> None:
+    story.shows(3, FOLLOWER, 2)
+    story.writes(3, [], HardState(2, 1, 2), synced=False)
+    story.says(3, Message(MSG_VOTE_RESP, 1, 3, 2))
+
+
+def request_before_sync(story: Story) -> None:
+    story.shows(3, CANDIDATE, 2)
+    story.says(3, Message(MSG_VOTE, 1, 3, 2))
+
+
+def acknowledgement_before_sync(story: Story) -> None:
+    story.leads(1, 2)
+    story.replicates(2, [entry(3, 2)], to=(1,))
+    story.shows(2, FOLLOWER, 2, last=3)
+    story.writes(2, [], HardState(2, 1, 2))
+    story.writes(2, [entry(3, 2)], synced=False)
+    story.says(2, Message(MSG_APP_RESP, 1, 2, 2, 0, 3))
+
+
+def answer_of_unsaved_term(story: Story) -> None:
+    story.shows(2, FOLLOWER, 2)
+    story.says(2, Message(MSG_APP_RESP, 1, 2, 2, 0, 2))
+
+
+def term_falls(story: Story) -> None:
+    story.shows(1, FOLLOWER, 3)
+    story.shows(1, FOLLOWER, 2)
+
+
+def term_below_disk(story: Story) -> None:
+    story.shows(1, FOLLOWER, 3)
+    story.writes(1, [], HardState(3, 0, 2))
+    story.boot(1, 2)
+    story.shows(1, FOLLOWER, 2)
+
+
+def disk_term_falls(story: Story) -> None:
+    story.shows(1, FOLLOWER, 3)
+    story.writes(1, [], HardState(3, 0, 2))
+    story.writes(1, [], HardState(2, 0, 2))
+
+
+def vote_changes(story: Story) -> None:
+    story.shows(1, FOLLOWER, 3)
+    story.writes(1, [], HardState(3, 2, 2))
+    story.writes(1, [], HardState(3, 3, 2))
+
+
+def same_position_other_data(story: Story) -> None:
+    for n, data in ((1, b"a"), (2, b"b")):
+        story.shows(n, FOLLOWER, 2)
+        story.writes(n, [entry(3, 2, data)])
+
+
+def gap(story: Story) -> None:
+    story.shows(1, FOLLOWER, 2)
+    story.checker.handed_out(1, [entry(4, 2)], None)
+
+
+def entry_of_future_term(story: Story) -> None:
+    story.shows(1, FOLLOWER, 2)
+    story.checker.handed_out(1, [entry(3, 3)], None)
+
+
+def leader_cuts_log(story: Story) -> None:
+    story.shows(1, LEADER, 2, last=5)
+    story.shows(1, LEADER, 2, last=4)
+
+
+def leader_replaces(story: Story) -> None:
+    story.leads(1, 2)
+    story.writes(1, [entry(3, 2)])
+    story.checker.handed_out(1, [entry(3, 2)], None)
+
+
+def leader_tells_two_stories(story: Story) -> None:
+    story.leads(1, 4)
+    story.says(1, Message(MSG_APP, 2, 1, 4, 2, 3, [], 2))
+    story.says(1, Message(MSG_APP, 2, 1, 4, 3, 3, [], 2))
+
+
+def leader_lacks_committed(story: Story) -> None:
+    story.commits(2, [entry(3, 2)])
+    assert story.shows(3, LEADER, 3)
+    index = story.checker.index_to_show(3)
+    assert index == 3
+    story.checker.elected(3, 3, 3, index, 1)
+
+
+def applies_with_gap(story: Story) -> None:
+    story.commits(2, [entry(3, 2), entry(4, 2)])
+    story.checker.applied(1, entry(4, 2))
+
+
+def applies_something_else(story: Story) -> None:
+    story.commits(2, [entry(3, 2)])
+    story.checker.applied(1, entry(3, 2, b"else"))
+
+
+def applies_uncommitted(story: Story) -> None:
+    story.checker.applied(1, entry(3, 2))
+
+
+def foreign_snapshot(story: Story) -> None:
+    story.commits(2, [entry(3, 2)])
+    story.checker.restored(3, Snapshot(b"else", SnapshotMetadata(ConfState((1, 2, 3)), 3, 2)))
+
+
+def commit_by_minority(story: Story) -> None:
+    story.leads(1, 2)
+    story.replicates(2, [entry(3, 2)], to=(1,))
+    story.shows(1, LEADER, 2, commit=3, last=3)
+
+
+def commit_with_stranger(story: Story) -> None:
+    """Node 4 has the entry, but is no voter."""
+    story.leads(1, 2)
+    story.replicates(2, [entry(3, 2)], to=(1,))
+    story.disks[4].durable.apply_snapshot(Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 3)), 3, 2)))
+    story.shows(1, LEADER, 2, commit=3, last=3)
+
+
+def commit_of_old_term(story: Story) -> None:
+    story.leads(1, 2)
+    story.replicates(2, [entry(3, 2)])
+    story.shows(1, LEADER, 3, commit=3, last=3)
+
+
+def follower_commits_first(story: Story) -> None:
+    story.shows(2, FOLLOWER, 2, commit=3, last=3)
+
+
+def committed_is_replaced(story: Story) -> None:
+    story.commits(2, [entry(3, 2)])
+    story.shows(2, FOLLOWER, 3, commit=3, last=3)
+    story.checker.handed_out(2, [entry(3, 3)], None)
+
+
+def committed_is_missing_on_disk(story: Story) -> None:
+    story.commits(2, [entry(3, 2)])
+    story.shows(3, FOLLOWER, 2, last=3)
+    story.disks[3].write(None, [], HardState(2, 1, 3))
+    story.disks[3].sync()
+    story.checker.persisted(3)
+
+
+def commit_falls(story: Story) -> None:
+    story.commits(2, [entry(3, 2)])
+    story.shows(1, LEADER, 2, commit=2, last=3)
+
+
+def applied_beyond_commit(story: Story) -> None:
+    story.shows(1, FOLLOWER, 2, commit=2, applied=3, last=3)
+
+
+def disk_commit_falls(story: Story) -> None:
+    story.shows(1, FOLLOWER, 2)
+    story.writes(1, [], HardState(2, 0, 2))
+    story.writes(1, [], HardState(2, 0, 1))
+
+
+def term_from_nowhere(story: Story) -> None:
+    story.shows(2, FOLLOWER, 2)
+    story.says(2, Message(MSG_HEARTBEAT, 1, 2, 3))
+
+
+def entries_with_gap_in_message(story: Story) -> None:
+    story.leads(1, 2)
+    story.says(1, Message(MSG_APP, 2, 1, 2, 1, 2, [entry(4, 2)], 2))
+
+
+def heartbeat_beyond_commit(story: Story) -> None:
+    story.leads(1, 2)
+    story.says(1, Message(MSG_HEARTBEAT, 2, 1, 2, 0, 0, [], 3))
+
+
+def snapshot_beyond_applied(story: Story) -> None:
+    story.leads(1, 2)
+    snapshot = Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 3)), 3, 2))
+    story.says(1, Message(MSG_SNAP, 2, 1, 2, snapshot=snapshot))
+
+
+def stranger_is_invited(story: Story) -> None:
+    story.leads(1, 2)
+    story.says(1, Message(MSG_TIMEOUT_NOW, 4, 1, 2))
+
+
+def acknowledges_what_was_never_sent(story: Story) -> None:
+    story.leads(1, 2)
+    story.shows(2, FOLLOWER, 2, last=3)
+    story.writes(2, [entry(3, 2)], HardState(2, 1, 2))
+    story.says(2, Message(MSG_APP_RESP, 1, 2, 2, 0, 3))
+
+
+def configuration_differs(story: Story) -> None:
+    story.commits(2, [ADD_4])
+    story.checker.applied(1, ADD_4)
+    story.checker.configured(1, 3, ConfState((1, 2, 3)))
+
+
+def two_changes_under_way(story: Story) -> None:
+    story.leads(1, 2)
+    story.writes(1, [ADD_4, REMOVE_3])
+
+
+def snapshot_with_old_configuration(story: Story) -> None:
+    story.commits(2, [ADD_4])
+    state = story.checker.states[3]
+    story.checker.restored(3, Snapshot(state, SnapshotMetadata(ConfState((1, 2, 3)), 3, 2)))
+
+
+def stranger_campaigns(story: Story) -> None:
+    story.shows(4, CANDIDATE, 2, commit=0, applied=0, last=0)
+
+
+def stale_read(story: Story) -> None:
+    story.commits(2, [entry(3, 2)])
+    story.checker.read_invoked(2, b"r")
+    story.checker.read_answered(2, b"r", 2)
+
+
+def read_answered_twice(story: Story) -> None:
+    story.checker.read_invoked(2, b"r")
+    story.checker.read_answered(2, b"r", 2)
+    story.checker.read_answered(2, b"r", 2)
+
+
+def read_of_an_earlier_life(story: Story) -> None:
+    story.checker.read_invoked(2, b"r")
+    story.boot(2, 2)
+    story.checker.read_answered(2, b"r", 2)
+
+
+def invented_entry(story: Story) -> None:
+    story.commits(2, [entry(3, 2, b"nobody's")])
+    story.checker.applied(1, entry(3, 2, b"nobody's"))
+
+
+def too_many_uncommitted(story: Story) -> None:
+    story.shows(1, LEADER, 2, size=101)
+
+
+def too_many_reads(story: Story) -> None:
+    story.shows(1, LEADER, 2, reads=11)
+
+
+def oversized_message(story: Story) -> None:
+    story.leads(1, 2)
+    story.says(1, Message(MSG_APP, 2, 1, 2, 1, 2, [entry(3, 2, b"x" * 60), entry(4, 2, b"x" * 60)], 2))
+
+
+def leader_status(match: int, next: int, last: int = 3) -> Status:
+    """Of a real leader of three, with node 2's progress as given."""
+    storage = MemoryStorage()
+    storage.apply_snapshot(Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 3)), 2, 1)))
+    node = RawNode(Config(id=1, storage=storage, logger=NullLogger(), pre_vote=False))
+    node.campaign()
+    ready = node.ready()
+    storage.append(ready.entries)
+    node.advance()
+    node.step(Message(MSG_VOTE_RESP, 1, 2, ready.messages[0].term))
+    status = node.status()
+    assert status.soft_state.role is LEADER
+    status.progress[2].match, status.progress[2].next = match, next
+    assert status.last_index == last
+    return status
+
+
+def match_without_next(story: Story) -> None:
+    story.leads(1, 2)
+    story.checker.progress_seen(1, leader_status(match=3, next=3))
+
+
+def match_that_is_not_on_disk(story: Story) -> None:
+    story.leads(1, 2)
+    story.replicates(2, [entry(3, 2)], to=(1,))
+    story.checker.progress_seen(1, leader_status(match=3, next=4))
+
+
+def members_not_followed(story: Story) -> None:
+    story.leads(1, 2)
+    story.checker.lives[1].conf = ConfState((1, 2))
+    story.checker.progress_seen(1, leader_status(match=2, next=3))
+
+
+CASES: dict[str, list[Callable[[Story], None]]] = {
+    "S1": [two_leaders, stranger_speaks_for_leader],
+    "S2": [two_votes],
+    "S3": [vote_before_sync, request_before_sync, acknowledgement_before_sync, answer_of_unsaved_term],
+    "S4": [term_falls, term_below_disk, disk_term_falls],
+    "S5": [vote_changes],
+    "S6": [same_position_other_data, gap, entry_of_future_term],
+    "S7": [leader_cuts_log, leader_replaces, leader_tells_two_stories],
+    "S8": [leader_lacks_committed],
+    "S9": [applies_with_gap, applies_something_else, applies_uncommitted, foreign_snapshot],
+    "S10": [commit_by_minority, commit_with_stranger, commit_of_old_term, follower_commits_first],
+    "S11": [committed_is_replaced, committed_is_missing_on_disk],
+    "S12": [commit_falls, applied_beyond_commit, disk_commit_falls],
+    "S13": [
+        term_from_nowhere,
+        entries_with_gap_in_message,
+        heartbeat_beyond_commit,
+        snapshot_beyond_applied,
+        stranger_is_invited,
+        acknowledges_what_was_never_sent,
+    ],
+    "S14": [configuration_differs, two_changes_under_way, snapshot_with_old_configuration, members_not_followed],
+    "S15": [stranger_campaigns],
+    "S16": [stale_read, read_answered_twice, read_of_an_earlier_life],
+    "S21": [invented_entry],
+    "S23": [too_many_uncommitted, too_many_reads, oversized_message],
+    "S25": [match_without_next, match_that_is_not_on_disk],
+}
+
+
+@pytest.mark.parametrize(
+    ("law", "history"),
+    [pytest.param(law, history, id=f"{law}-{history.__name__}") for law in CASES for history in CASES[law]],
+)
+def test_a_violating_history_is_caught(law: str, history: Callable[[Story], None]) -> None:
+    with pytest.raises(Violation) as caught:
+        history(Story())
+    assert caught.value.invariant == law
+
+
+def test_an_honest_history_passes() -> None:
+    story = Story()
+    story.checker.proposed.add(b"x")
+    story.commits(2, [entry(3, 2), entry(4, 2, b"x")])
+    story.says(2, Message(MSG_APP_RESP, 1, 2, 2, 0, 4))
+    for one in (entry(3, 2), entry(4, 2, b"x")):
+        story.checker.applied(1, one)
+    story.checker.read_invoked(1, b"r")
+    story.checker.read_answered(1, b"r", 4)
+    story.shows(2, LEADER, 3, last=4)
+    story.checker.elected(2, 3, 4, story.checker.index_to_show(3), 2)
+    assert story.checker.highest == 4
+    assert story.checker.reads_checked == 1
