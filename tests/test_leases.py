@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from harness import Cluster, Host, acked, beat_back, leader, of_type
 
@@ -12,7 +14,7 @@ LEASES = ReadOnlyOption.ReadOnlyLeaseBased
 LEADER = Role.StateLeader
 
 
-def _lessor(**knobs: bool) -> Host:
+def _lessor(**knobs: Any) -> Host:
     """A lone leader of three with leases, whose followers have its log."""
     node = leader(read_only_option=LEASES, lease_survives_restart=False, **knobs)
     node.step(acked(node.last, node.term, from_=2), acked(node.last, node.term, from_=3))
