@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import random_cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_cluster import MOVES, SETTINGS, SIZE, Move, RandomCluster, long_history
 
+import pyraft
 from pyraft import Config, CoreState, MemoryStorage, MisuseError, NullLogger, Peer, RawNode
 from raftpb.enums import MSG_HEARTBEAT
 from raftpb.message import Message
@@ -170,9 +172,11 @@ def test_the_order_of_sets_and_dicts_is_in_nothing_that_is_said() -> None:
 
 
 def digest_with_hash_seed(seed: str) -> str:
-    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    script = ROOT / "tests" / "random_cluster.py"
+    script = Path(random_cluster.__file__)
+    library = Path(pyraft.__file__).parents[1]
+    environment = {**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(library)}
     done = subprocess.run(
-        [sys.executable, str(script)], env=environment, cwd=ROOT, check=True, capture_output=True, text=True
+        [sys.executable, str(script)], env=environment, cwd=script.parent, check=False, capture_output=True, text=True
     )
+    assert done.returncode == 0, done.stderr
     return done.stdout

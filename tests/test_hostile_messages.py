@@ -120,7 +120,9 @@ REFUSED = [
         proposal(Entry(ENTRY_CONF_CHANGE_V2, data=b"\x08\x63")), InvalidReason.BAD_PROPOSAL, id="unknown transition"
     ),
     pytest.param(read(), InvalidReason.BAD_PROPOSAL, id="read without a context"),
-    pytest.param(read(Entry(), Entry()), InvalidReason.BAD_PROPOSAL, id="two reads in one"),
+    pytest.param(read(Entry(data=b"a"), Entry(data=b"b")), InvalidReason.BAD_PROPOSAL, id="two reads in one"),
+    pytest.param(read(Entry()), InvalidReason.BAD_CONTEXT, id="read with an empty context"),
+    pytest.param(read(Entry(data=bytes(257))), InvalidReason.BAD_CONTEXT, id="read with a long context"),
     # appends
     pytest.param(append(TERM, (3, 4), [ENTRY]), InvalidReason.BAD_ENTRIES, id="gap before the entries"),
     pytest.param(append(TERM, (3, 5), [ENTRY, ENTRY]), InvalidReason.BAD_ENTRIES, id="entry twice"),

@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 from yarl import URL
 
+from examples.host.disk import DiskError
 from examples.raftexample.__main__ import Node, parse
 from examples.raftexample.http import MAX_KEY_BYTES, MAX_UPLOADS, MAX_VALUE_BYTES
 from examples.raftexample.kv import MAX_BYTES
@@ -279,6 +280,33 @@ def test_while_closing_requests_are_turned_away(tmp_path: Path) -> None:
             assert status == 503
             assert json.loads(body) == {"error": "this node is shutting down", "may_still_happen": False}
             assert headers["Retry-After"] == "1"
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        pytest.param(
+            ZeroDivisionError("oops"), 70, ["ZeroDivisionError: oops", "node 1 at that time: Status("], id="a bug"
+        ),
+        pytest.param(
+            DiskError(Path("d/raft.db"), "no space left"),
+            74,
+            ["d/raft.db: no space left", "acknowledges nothing"],
+            id="disk",
+        ),
+    ],
+)
+def test_what_goes_wrong_inside_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, code: int, words: list[str]
+) -> None:
+    async def story() -> None:
+        async with serving(tmp_path) as ask:
+            assert ask.node.die(error) == code
+            told = capsys.readouterr().err
+            assert all(word in told for word in words)
+            assert (told.count("\n") == 1) == (code == 74)
 
     run(story())
 

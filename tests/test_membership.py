@@ -183,6 +183,33 @@ def test_a_new_member_learns_first_and_then_votes() -> None:
     run(story())
 
 
+def test_a_learner_that_lags_is_not_made_a_voter() -> None:
+    async def story() -> None:
+        cluster = Cluster()
+        leader = await cluster.leader()
+        await leader.replica.change_members(lambda _: adding(4, NODE_4))
+        acknowledged: list[Message] = []
+
+        def lose(message: Message) -> bool:
+            if message.from_ == 4 and message.type is MessageType.MsgAppResp:
+                acknowledged.append(message)
+                return len(acknowledged) > 2
+            return False
+
+        cluster.lose = lose
+        cluster.start(4)
+        for _ in range(100):  # it is there, and answers heartbeats, but it has not got all of this
+            await leader.replica.propose(b"x")
+            await asyncio.sleep(0.05)
+        assert leader.replica.status().progress[4].recent_active
+        assert leader.replica.members.conf_state.learners == (4,)
+        cluster.lose = lambda _: False
+        await cluster.until(lambda: voters(leader) == {1, 2, 3, 4})
+        await cluster.end()
+
+    run(story())
+
+
 def test_a_member_that_is_to_stay_a_learner_does() -> None:
     async def story() -> None:
         cluster = Cluster()

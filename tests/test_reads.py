@@ -403,6 +403,23 @@ def test_a_lone_voter_answers_without_asking() -> None:
     assert node.read_states == [ReadState(1, b"r")]
 
 
+@pytest.mark.parametrize("learners", [(), (2,)], ids=["alone", "with a learner that is down"])
+def test_a_lone_voter_s_lease_takes_no_memory(learners: tuple[int, ...]) -> None:
+    """Nobody answers its heartbeats, and nothing waits for that."""
+    node = leader(
+        voters=(1,),
+        learners=learners,
+        read_only_option=LEASE_BASED,
+        lease_survives_restart=False,
+        max_pending_reads=10,
+    )
+    node.tick(100)
+    assert node.raw.export_state().reads_pending == ()
+    node.raw.read_index(b"r")
+    node.settle()
+    assert node.read_states == [ReadState(1, b"r")]
+
+
 def test_a_removed_leader_asks_the_one_voter_that_is_left() -> None:
     node = ready_leader(voters=(1, 2), step_down_on_removal=False)
     node.raw.propose_conf_change(change("r1"))

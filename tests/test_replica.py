@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from host_cluster import TICK_SECONDS, Cluster
-from virtual_time import run
+from virtual_time import VirtualLoop, run
 
 from examples.host.disk import DiskError
 from examples.host.machine import NotServedError
@@ -433,6 +433,36 @@ def test_a_follower_that_was_away_catches_up_by_snapshot() -> None:
         await cluster.crash(follower.id)
         cluster.start(follower.id)
         assert len(await cluster.until_equal()) == 101
+        await cluster.end()
+
+    run(story())
+
+
+def test_an_own_snapshot_does_not_follow_a_newer_one_to_the_disk() -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        cluster = Cluster(settings=FEW)
+        cluster.seconds = 0.05
+        leader, follower = await cluster.leader(), await cluster.follower()
+        for number in range(16):  # behind three founders and the leader's first
+            await cluster.until_equal()
+            await leader.replica.propose(b"%d" % number)
+        await asyncio.sleep(0.01)
+        assert len(follower.notebook.lines) == 15
+        loop.thread_seconds = 10.0  # for the follower, where it is due a moment later
+        await cluster.until_equal()
+        cluster.cut = {follower.id}
+        loop.thread_seconds = 0.0
+        for number in range(16, 80):
+            await leader.replica.propose(b"%d" % number)
+        follower.disk.is_stuck = True
+        cluster.cut = set()
+        await asyncio.sleep(12)
+        follower.disk.is_stuck = False
+        assert len(await cluster.until_equal()) == 80
+        assert not follower.run.done()
+        assert len([write for write in follower.disk.writes if write.snapshot is not None]) == 1
         await cluster.end()
 
     run(story())

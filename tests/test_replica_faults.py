@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 from host_cluster import Cluster, Node
-from virtual_time import run
+from virtual_time import VirtualLoop, run
 
 from examples.host.machine import NotServedError
 from examples.host.settings import Settings
@@ -33,6 +33,9 @@ class Story:
         self._loss = self.chance.choice([0.0, 0.02, 0.1])
         self._repeats = self.chance.choice([0.0, 0.1])
         self._delay = self.chance.choice([0.001, 0.02, 0.15])
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop.thread_seconds = self.chance.choice([0.0, 0.5])
 
     def _lose(self, message: Message) -> bool:
         self.cluster.seconds = self._delay * self.chance.random()  # so that messages overtake each other

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from sim_histories import CANDIDATE, FOLLOWER, LEADER, Story, entry
 
 from pyraft import Config, MemoryStorage, NullLogger, RawNode, Status
 from raftpb.codec import encode_conf_change
@@ -23,7 +24,6 @@ from raftpb.enums import (
 )
 from raftpb.message import ConfState, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.violation import Violation
-from tests.sim_histories import CANDIDATE, FOLLOWER, LEADER, Story, entry
 
 ADD_4 = entry(3, 2, encode_conf_change(ConfChange(ADD_NODE, 4)), ENTRY_CONF_CHANGE)
 REMOVE_3 = entry(4, 2, encode_conf_change(ConfChange(REMOVE_NODE, 3)), ENTRY_CONF_CHANGE)

@@ -26,9 +26,12 @@ class _Selector(selectors.SelectSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Time passes when there is nothing else to do. Work for other threads is done at once, in this one."""
+    """Time passes when there is nothing else to do. Work for other threads is done in this one, and its result is there
+    after `thread_seconds`.
+    """
 
     def __init__(self) -> None:
+        self.thread_seconds = 0.0
         self._virtual = _Selector()
         super().__init__(self._virtual)
 
@@ -39,10 +42,22 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self, executor: Executor | None, func: Callable[..., T], *args: Any
     ) -> asyncio.Future[T]:
         done: asyncio.Future[T] = self.create_future()
+        result: T | None = None
+        failure: Exception | None = None
         try:
-            done.set_result(func(*args))
+            result = func(*args)
         except Exception as error:
-            done.set_exception(error)
+            failure = error
+
+        def tell() -> None:
+            if done.cancelled():
+                return
+            if failure is not None:
+                done.set_exception(failure)
+            else:
+                done.set_result(result)  # type: ignore[arg-type]
+
+        self.call_later(self.thread_seconds, tell)
         return done
 
 

@@ -93,9 +93,9 @@ def broadcast_heartbeat(r: Raft) -> None:
     """Tell every follower that this leader is alive, and which read is the latest if any waits.
 
     With leases, each round renews the lease once a quorum has answered it, from the tick at which it was sent on. It
-    waits for that as a read would, on nobody's behalf.
+    waits for that as a read would, on nobody's behalf. A lone voter needs no lease, and nobody may be there to answer.
     """
-    if r.lease_based and r.bounded_lease:
+    if r.lease_based and r.bounded_lease and not r.tracker.is_singleton():
         r.reads.acknowledge(r.id, r.reads.add(PendingRead(NONE_ID, b"", r.ticks)))
     context = b""
     if len(r.reads) != 0:

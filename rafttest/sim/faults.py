@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from pyraft import Config, MemoryStorage, NullLogger
 from rafttest.sim.disk import EVERYTHING, NOTHING, SOME
 from rafttest.sim.schedule import TICK
+
+MAX_PROPOSAL_BYTES: Final = 80
 
 HAPPENINGS: Final[dict[str, tuple[int, float]]] = {
     "propose": (3, 1.0),
@@ -125,4 +128,30 @@ def draw(seed: int) -> Options:
         max_inflight_msgs=random.choice((1, 2, 256)) if tiny else 256,
         max_inflight_bytes=random.choice((0, max(max_size, 1))) if tiny else 0,
         max_pending_reads=random.choice((1, 4, 65536)) if tiny else 65536,
+    )
+
+
+def config_of(o: Options, id: int, storage: MemoryStorage, random: Random) -> Config:
+    """What node `id` is told, in each of its lives."""
+    return Config(
+        id=id,
+        storage=storage,
+        election_tick=o.election_tick,
+        heartbeat_tick=o.heartbeat_tick,
+        async_storage_writes=o.is_asynchronous,
+        max_size_per_msg=o.max_size_per_msg,
+        max_committed_size_per_ready=o.max_committed_size_per_ready,
+        max_uncommitted_entries_size=o.max_uncommitted_entries_size,
+        max_inflight_msgs=o.max_inflight_msgs,
+        max_inflight_bytes=o.max_inflight_bytes,
+        max_entry_size=MAX_PROPOSAL_BYTES,
+        max_pending_reads=o.max_pending_reads,
+        check_quorum=o.check_quorum,
+        pre_vote=o.pre_vote,
+        disable_proposal_forwarding=o.disable_proposal_forwarding,
+        step_down_on_removal=o.step_down_on_removal,
+        strict_pre_votes=o.strict_pre_votes,
+        abort_postponed_reads=o.abort_postponed_reads,
+        random=random,
+        logger=NullLogger(),
     )

@@ -48,9 +48,9 @@ class Healing:
             self._check_kept()
             return
         self._write(10 * timeout)
-        self._await("L3", 10 * timeout, self._is_settled)
-        self._await("L4", 5 * timeout, self._agrees)
-        self._await("L5", 10 * timeout, self._flows)
+        self._await("L3", 10 * timeout + 3 * self._backlog(), self._is_settled)
+        self._await("L4", 5 * timeout + 3 * self._backlog(), self._agrees)
+        self._await("L5", 10 * timeout + 3 * self._backlog(), self._flows)
         self._read(2 * timeout)
         self._check_kept()
 
@@ -95,11 +95,14 @@ class Healing:
                 return False
         return bool(voters)
 
+    def _backlog(self) -> int:
+        """How many entries are still to be sent, committed or applied, at most."""
+        core = self._core()
+        return max(node.raw.basic_status().last_index for node in core) - min(node.applied for node in core)
+
     def _write(self, ticks: int) -> None:
         """L2: what is proposed now is applied everywhere; a backlog is granted the time for its messages."""
-        backlog = self.world.checker.highest - min(node.applied for node in self._core())
-        longest = max(node.raw.basic_status().last_index for node in self._core()) - self.world.checker.highest
-        ticks += 3 * (backlog + longest)
+        ticks += self._backlog() * 3
         enough = len(self.world.checker.acked) + _PROPOSALS
 
         def written() -> bool:
@@ -114,7 +117,8 @@ class Healing:
     def _is_settled(self) -> bool:
         """Nothing of a membership change is under way; one that must be left explicitly is left now."""
         leader, conf = self._leader(), self.world.checker.conf
-        if leader is not None and conf.voters_outgoing and not conf.auto_leave:
+        is_quiet = leader is not None and not self.world.checker.lives[leader.id].conf_entries
+        if leader is not None and is_quiet and conf.voters_outgoing and not conf.auto_leave:
             self.workload.change_at(leader, None)
         return not conf.voters_outgoing and all(
             not self.world.checker.lives[node.id].conf_entries and node.conf == conf for node in self._core()

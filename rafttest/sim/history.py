@@ -45,6 +45,8 @@ class Life:
     durable: MemoryStorage
     conf: ConfState
     mirror: Mirror
+    former_conf: ConfState
+    """Before the last change: what waits to leave may have been said then."""
     term: int = 0
     role: Role = Role.StateFollower
     commit: int = 0

@@ -72,7 +72,7 @@ class Checker:
         offset = storage.first_index() - 1
         mirror = Mirror(offset, storage.term(offset), [])
         mirror.terms = [storage.term(index) for index in range(offset + 1, storage.last_index() + 1)]
-        life = Life(boot, durable, conf, mirror)
+        life = Life(boot, durable, conf, mirror, conf)
         life.app_applied = storage.snapshot().metadata.index
         life.handed_out_term = storage.initial_state()[0].term
         self.lives[n] = life
@@ -244,7 +244,8 @@ class Checker:
 
     def configured(self, n: int, index: int, conf: ConfState) -> None:
         """Node `n` has acted on the membership change at `index`, and is in `conf` now."""
-        self.lives[n].conf = conf
+        life = self.lives[n]
+        life.former_conf, life.conf = life.conf, conf
         if conf != self.confs[index]:
             raise Violation("S14", f"node {n} is in {conf} after {index}; by the log it is {self.confs[index]}")
 

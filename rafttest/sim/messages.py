@@ -70,7 +70,7 @@ class MessageLaws:
             if snapshot is None or snapshot.metadata.index > life.app_applied:
                 raise Violation("S13", f"node {n} has applied {life.app_applied} and sends {m!r}")
             self.leader_logs.setdefault((m.term, snapshot.metadata.index), snapshot.metadata.term)
-        elif not oracle.is_voter(life.conf, m.to):
+        elif not oracle.is_voter(life.conf, m.to) and not oracle.is_voter(life.former_conf, m.to):
             raise Violation("S13", f"node {n} invites {m.to} to campaign, which is no voter of {life.conf}")
 
     def _check_append(self, n: int, m: Message) -> None:
@@ -96,7 +96,8 @@ class MessageLaws:
         durable = life.durable
         if durable.initial_state()[0].term < m.term:
             raise Violation("S3", f"node {n} answers in term {m.term}, its disk is at {durable.initial_state()[0]}")
-        if m.reject or m.index <= self.checker.base:
+        if m.reject or m.index <= self.checker.base or durable.initial_state()[0].term > m.term:
+            # In a later term the entry may be gone already: a new leader replaced it before the write began.
             return
         truth = self.checker.truth.get(m.index)
         expected = self.leader_logs.get((m.term, m.index), truth.term if truth is not None else None)

@@ -11,9 +11,7 @@ from random import Random
 
 from pyraft import (
     ConfChangeError,
-    Config,
     ForwardedProposalDroppedError,
-    NullLogger,
     RawNode,
     Ready,
     Role,
@@ -24,11 +22,12 @@ from raftpb.enums import ENTRY_NORMAL, MSG_APP_RESP, MSG_PROP
 from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, HardState, Message, Snapshot
 from rafttest.sim import oracle
 from rafttest.sim.disk import Disk, term_on
+from rafttest.sim.faults import config_of
 from rafttest.sim.history import digest_after
 from rafttest.sim.invariants import change_of
 from rafttest.sim.schedule import TICK, Action
 from rafttest.sim.violation import Violation
-from rafttest.sim.world import MAX_PROPOSAL_BYTES, World, describe
+from rafttest.sim.world import World, count_ready, describe
 
 _PROGRESS_EVERY = 16
 _REFUSAL_EVERY = 8
@@ -48,7 +47,7 @@ class Node:
         self.waiting: set[bytes] = set()
         self._touched = 0
         self.start()
-        self._schedule_tick(world.random.randrange(1, TICK))
+        world.schedule.after(world.random.randrange(1, TICK), self._tick)
 
     # -- life and death
 
@@ -66,7 +65,7 @@ class Node:
         self.conf = snapshot.metadata.conf_state
         self.knows_conf = True
         self.waiting.clear()
-        self.raw = RawNode(self._config())
+        self.raw = RawNode(config_of(world.options, self.id, self.disk.cache, Random(world.random.randrange(1 << 32))))
         world.checker.booted(self.id, self.boot, self.disk.durable, self.disk.cache, self.conf)
         world.note(f"start {self.id}")
         world.count("starts")
@@ -89,31 +88,6 @@ class Node:
         """Start unless it runs."""
         if not self.is_up:
             self.start()
-
-    def _config(self) -> Config:
-        o = self.world.options
-        return Config(
-            id=self.id,
-            storage=self.disk.cache,
-            election_tick=o.election_tick,
-            heartbeat_tick=o.heartbeat_tick,
-            async_storage_writes=o.is_asynchronous,
-            max_size_per_msg=o.max_size_per_msg,
-            max_committed_size_per_ready=o.max_committed_size_per_ready,
-            max_uncommitted_entries_size=o.max_uncommitted_entries_size,
-            max_inflight_msgs=o.max_inflight_msgs,
-            max_inflight_bytes=o.max_inflight_bytes,
-            max_entry_size=MAX_PROPOSAL_BYTES,
-            max_pending_reads=o.max_pending_reads,
-            check_quorum=o.check_quorum,
-            pre_vote=o.pre_vote,
-            disable_proposal_forwarding=o.disable_proposal_forwarding,
-            step_down_on_removal=o.step_down_on_removal,
-            strict_pre_votes=o.strict_pre_votes,
-            abort_postponed_reads=o.abort_postponed_reads,
-            random=Random(self.world.random.randrange(1 << 32)),
-            logger=NullLogger(),
-        )
 
     def _crashes_here(self, where: str) -> bool:
         world = self.world
@@ -147,14 +121,13 @@ class Node:
 
         self.world.schedule.after(moments, happen)
 
-    def _schedule_tick(self, moments: int) -> None:
-        self.world.schedule.after(moments, self._tick)
-
     def _tick(self) -> None:
-        self._schedule_tick(TICK)
         world = self.world
+        world.schedule.after(TICK, self._tick)
         if not self.is_up or (world.is_led and self.id not in world.members()):
             return
+        if world.is_calm and not oracle.is_voter(self.conf, self.id) and self._leads():
+            return  # without step_down_on_removal it leads on, until the application stops it
         if self.is_paused():
             self.missed_ticks += 1
             return
@@ -242,8 +215,11 @@ class Node:
         world.count("elections in a joint configuration", int(bool(self.conf.voters_outgoing)))
         world.count("elections behind the commit index of another", int(commit < world.checker.highest))
 
+    def _leads(self) -> bool:
+        return self.world.checker.lives[self.id].role is Role.StateLeader
+
     def _show_progress(self) -> None:
-        if self.raw.basic_status().soft_state.role is Role.StateLeader:
+        if self._leads():
             self.world.checker.progress_seen(self.id, self.raw.status())
 
     # -- Ready
@@ -257,7 +233,7 @@ class Node:
             f"ready {self.id} entries={len(ready.entries)} committed={len(ready.committed_entries)} "
             f"messages={len(ready.messages)} state={ready.hard_state}"
         )
-        self._count_ready(ready)
+        count_ready(world, self.id, ready)
         world.checker.handed_out(self.id, ready.entries, ready.snapshot)
         self._answer_reads(ready)
         if world.options.is_asynchronous:
@@ -271,21 +247,6 @@ class Node:
         self._later(
             world.random.randrange(1, 1 + (world.options.disk_delay if is_slow else 1)), lambda: self._send_all(ready)
         )
-
-    def _count_ready(self, ready: Ready) -> None:
-        world = self.world
-        if ready.entries:
-            cut = self.world.checker.lives[self.id].mirror.last() + 1 - ready.entries[0].index
-            world.count("tails replaced", int(cut > 0 and ready.snapshot is None))
-            world.count("tails of three or more replaced", int(cut > 2 and ready.snapshot is None))
-        if ready.snapshot is not None:
-            world.count("snapshots received")
-            world.count("snapshots together with entries", int(bool(ready.entries)))
-            world.count(
-                "snapshots over a longer log",
-                int(world.checker.lives[self.id].mirror.last() > ready.snapshot.metadata.index),
-            )
-        world.count("membership changes refused by a leader", len(ready.refused_conf_changes))
 
     def _answer_reads(self, ready: Ready) -> None:
         for read in ready.read_states:
@@ -342,12 +303,13 @@ class Node:
         self.settle()
 
     def _schedule_append(self) -> None:
-        delay = 2 if self.world.is_calm else self.world.options.disk_delay
-        self._later(self.world.random.randrange(1, 1 + delay), self._append)
+        self._later(self._duration(self.world.options.disk_delay), self._append)
 
     def _schedule_apply(self) -> None:
-        delay = 2 if self.world.is_calm else self.world.options.apply_delay
-        self._later(self.world.random.randrange(1, 1 + delay), self._apply_next)
+        self._later(self._duration(self.world.options.apply_delay), self._apply_next)
+
+    def _duration(self, most: int) -> int:
+        return self.world.random.randrange(1, 1 + (2 if self.world.is_calm else most))
 
     def _append(self) -> None:
         m = self.append_work[0]

@@ -15,9 +15,10 @@ from raftpb.enums import (
     TRANSITION_JOINT_EXPLICIT,
     TRANSITION_JOINT_IMPLICIT,
 )
+from rafttest.sim.faults import MAX_PROPOSAL_BYTES
 from rafttest.sim.node import Node
 from rafttest.sim.schedule import TICK
-from rafttest.sim.world import MAX_PROPOSAL_BYTES, World
+from rafttest.sim.world import World
 
 _STEPS: Final = (ADD_NODE, ADD_NODE, ADD_LEARNER_NODE, REMOVE_NODE)
 _TRANSITIONS: Final = (TRANSITION_AUTO, TRANSITION_JOINT_IMPLICIT, TRANSITION_JOINT_EXPLICIT)

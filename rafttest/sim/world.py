@@ -6,18 +6,17 @@ import hashlib
 from random import Random
 from typing import TYPE_CHECKING, Final
 
+from pyraft import Ready
 from raftpb.enums import ENTRY_NORMAL, MSG_SNAP
 from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim import history, oracle
-from rafttest.sim.faults import Options
+from rafttest.sim.faults import MAX_PROPOSAL_BYTES, Options
 from rafttest.sim.invariants import Checker, Limits
 from rafttest.sim.network import Network
 from rafttest.sim.schedule import Schedule
 
 if TYPE_CHECKING:
     from rafttest.sim.node import Node
-
-MAX_PROPOSAL_BYTES: Final = 80
 
 
 class World:
@@ -105,3 +104,20 @@ def describe(m: Message) -> str:
         f"{m.type.name} {m.from_}->{m.to} term={m.term} at=({m.log_term},{m.index}) entries={len(m.entries)} "
         f"commit={m.commit} reject={int(m.reject)} hint={m.reject_hint} context={m.context.hex()}{snapshot}"
     )
+
+
+def count_ready(world: World, n: int, ready: Ready) -> None:
+    """What is worth counting about a Ready, before its entries become part of what is known of node `n`."""
+    mirror = world.checker.lives[n].mirror
+    if ready.entries:
+        cut = mirror.last() + 1 - ready.entries[0].index
+        world.count("tails replaced", int(cut > 0 and ready.snapshot is None))
+        world.count("tails of three or more replaced", int(cut > 2 and ready.snapshot is None))
+    if ready.snapshot is not None:
+        world.count("snapshots received")
+        world.count("snapshots together with entries", int(bool(ready.entries)))
+        world.count(
+            "snapshots over a longer log",
+            int(mirror.last() > ready.snapshot.metadata.index),
+        )
+    world.count("membership changes refused by a leader", len(ready.refused_conf_changes))
