@@ -310,8 +310,7 @@ class RawNode:
             if t is MSG_PROP:
                 dropped = roles.propose(r, m.from_, m.entries)
             elif t is MSG_READ_INDEX:
-                if roles.read_index(r, m.from_, m.entries[0].data) is not None:
-                    r.anomalies.dropped_reads += 1
+                roles.read_index_passed_on(r, m.from_, m.entries[0].data)
             else:
                 step.step(r, m)
         except BaseException as error:

@@ -377,7 +377,17 @@ MOVES: Final[dict[str, Callable[[RandomCluster, Member, int], None]]] = {
     "crash": RandomCluster.crash,
 }
 
-_WEIGHTS: Final = {"work": 12, "deliver": 12, "propose": 5, "tick": 4, "settle": 3, "read": 3, "change": 2, "ready": 2}
+_WEIGHTS: Final = {
+    "work": 12,
+    "deliver": 12,
+    "propose": 5,
+    "tick": 4,
+    "settle": 3,
+    "read": 3,
+    "change": 2,
+    "ready": 2,
+    "transfer": 2,
+}
 
 
 def random_moves(seed: int, count: int) -> list[Move]:

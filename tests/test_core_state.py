@@ -27,6 +27,9 @@ from rafttest.interaction import COMMANDS, InteractionEnv
 ROOT = Path(__file__).parents[1]
 TRACES = [ROOT / "tests" / "traces", ROOT.parent / "shared" / "traces"]
 
+SEEDS = range(8)
+"""Of the long histories: as many as it takes to see everything happen."""
+
 moves = st.lists(
     st.tuples(
         st.sampled_from([*MOVES, "work", "work", "deliver", "deliver", "settle"]),
@@ -40,7 +43,7 @@ moves = st.lists(
 # -- the law
 
 
-@settings(max_examples=settings().max_examples * 2)
+@settings(max_examples=5 * settings().max_examples)
 @given(st.sampled_from(sorted(SETTINGS)), st.integers(0, 3), st.booleans(), moves)
 def test_a_node_built_from_an_export_goes_on_alike(setting: str, seed: int, led: bool, history: list[Move]) -> None:
     """Every Ready, every refusal and every later export is the same."""
@@ -48,9 +51,10 @@ def test_a_node_built_from_an_export_goes_on_alike(setting: str, seed: int, led:
     assert said(setting, seed, beginning + history, rebuilt=True) == said(setting, seed, beginning + history)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_so_do_nodes_with_a_long_history(setting: str) -> None:
-    assert long_history(setting, 1, rebuilt=True).said == long_history(setting, 1).said
+def test_so_do_nodes_with_a_long_history(setting: str, seed: int) -> None:
+    assert long_history(setting, seed, rebuilt=True).said == long_history(setting, seed).said
 
 
 def said(setting: str, seed: int, history: list[Move], rebuilt: bool = False) -> list[object]:
@@ -63,7 +67,7 @@ def test_those_histories_leave_no_field_untouched() -> None:
     """A field that never changes would prove nothing."""
     states = [
         state
-        for seed in range(2)
+        for seed in SEEDS
         for setting in SETTINGS
         for state in long_history(setting, seed).said
         if isinstance(state, CoreState)

@@ -11,6 +11,7 @@ from harness import (
     append,
     beat_back,
     change,
+    elect,
     follow,
     heartbeat,
     host,
@@ -36,12 +37,14 @@ from hostile_scene import (
 )
 
 from pyraft import (
+    AbortedRead,
     DropReason,
     ForwardedProposalDroppedError,
     InvalidMessageError,
     InvalidReason,
     LocalMessageError,
     PeerNotFoundError,
+    ReadDropReason,
     Role,
 )
 from raftpb.codec import decode_message, encode_conf_change_v2, encode_message
@@ -336,13 +339,34 @@ def test_a_candidate_need_not_be_known() -> None:
     assert (answer.type, answer.to, answer.reject) == (MSG_VOTE_RESP, 9, False)
 
 
-def test_what_this_node_passed_on_may_come_back() -> None:
+def test_a_proposal_that_this_node_passed_on_may_come_back() -> None:
     """A stale idea of who leads can send it round in a circle."""
     node = in_role(LEADER)
     node.raw.step(proposal(Entry(data=b"x"), from_=1))
-    node.raw.step(read(Entry(data=b"r"), from_=1))
     assert node.last == 7
+
+
+def test_a_read_that_this_node_passed_on_may_come_back_once() -> None:
+    """What comes after is a copy, or from an earlier life of this node, and would answer nobody, or somebody twice."""
+    node = in_role(FOLLOWER)
+    node.raw.read_index(b"r")
+    node.settle()
+    elect(node)
+    node.raw.step(read(Entry(data=b"r"), from_=1))
     assert node.raw.status().pending_reads == 1
+    node.raw.step(read(Entry(data=b"r"), from_=1))
+    assert node.raw.status().pending_reads == 1
+    assert node.raw.status().anomalies.dropped_reads == 1
+
+
+def test_a_read_that_came_back_to_a_candidate_is_given_up() -> None:
+    node = in_role(FOLLOWER, pre_vote=False)
+    node.raw.read_index(b"r")
+    node.settle()
+    node.raw.campaign()
+    node.step(read(Entry(data=b"r"), from_=1))
+    node.settle()
+    assert node.aborted_reads == [AbortedRead(b"r", ReadDropReason.CAMPAIGNING)]
 
 
 @pytest.mark.parametrize(

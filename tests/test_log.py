@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from collections.abc import Callable
 from typing import Any, SupportsIndex, overload
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -385,6 +387,44 @@ def test_a_hand_out_that_reaches_the_limit_pauses() -> None:
     assert log.next_committed(True) == run(3, 1)
 
 
+def test_a_hand_out_of_all_there_is_does_not_pause() -> None:
+    log = log_of(MemoryStorage(), 1, 1, 1, committed=2, limit=9)
+    log.accept_applying(2, 8, True)
+    log.commit_to(3)
+    assert log.next_committed(True) == run(3, 1), "at least one, though only a byte is left"
+
+
+def test_what_is_still_out_pauses_after_an_acknowledgement() -> None:
+    log = log_of(MemoryStorage(), 1, 1, 1, committed=3, limit=4)
+    log.accept_applying(1, 4, True)
+    log.accept_applying(2, 4, True)
+    log.applied_to(1, 4)
+    assert log.applying_paused, "as much is out as may be"
+    log.applied_to(2, 4)
+    assert not log.applying_paused
+
+
+@pytest.mark.parametrize("handed_first", [True, False], ids=["handed out first", "durable first"])
+def test_what_is_durable_and_handed_out_is_not_kept(handed_first: bool) -> None:
+    log = log_of(MemoryStorage(), 1, 1, committed=2)
+    log.unstable.accept_in_progress()
+    if handed_first:
+        log.accept_applying(2, 8, True)
+    log.stable_to(1, 2)
+    if not handed_first:
+        assert len(log.unstable.entries) == 2
+        log.accept_applying(2, 8, True)
+    assert log.unstable.entries == []
+    assert log.term_or_unknown(2) == 1
+
+
+def test_the_same_may_be_applied_again() -> None:
+    log = log_of(MemoryStorage(), 1, 1, committed=2)
+    log.applied_to(2, 0)
+    log.applied_to(2, 0)
+    assert log.applied == 2
+
+
 def test_what_was_not_handed_out_can_be_applied() -> None:
     """After a snapshot the application is further than it was told."""
     log = log_of(MemoryStorage(), 1, 1, 1, committed=3)
@@ -587,6 +627,21 @@ class LogMachine(RuleBasedStateMachine):
         self.log.restore(self.snapshot)
         self.begin_at(index, self.term)
 
+    @rule(data=st.sampled_from(sorted(DATA)), stops=st.integers(1, 6))
+    def make_progress(self, data: str, stops: int) -> None:
+        """What usually follows a write, up to some point."""
+        self.append(2, data)
+        steps: list[Callable[[], None]] = [
+            self.take,
+            self.finish_a_write,
+            lambda: self.commit(self.last() - self.committed),
+            self.hand_out,
+            lambda: self.apply() if self.outstanding else None,
+            lambda: self.compact(1),
+        ]
+        for step in steps[:stops]:
+            step()
+
     # -- the disk
 
     @rule()
@@ -715,3 +770,4 @@ class LogMachine(RuleBasedStateMachine):
 
 
 TestLogMachine = LogMachine.TestCase
+TestLogMachine.settings = settings(max_examples=5 * settings().max_examples)

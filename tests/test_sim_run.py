@@ -139,9 +139,9 @@ def test_several_processes_give_the_same(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out.rpartition(";")[0] == alone
 
 
-def test_the_time_given_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_may_be_given_as_a_time(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sim", "--minutes", "0.001"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("1 seeds, ")
+    assert int(capsys.readouterr().out.splitlines()[-1].split(" ", 1)[0]) >= 1
 
 
 @pytest.mark.parametrize("arguments", [["--runs", "0"], ["--jobs", "0"], ["--runs", "many"]])

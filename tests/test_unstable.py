@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -292,3 +293,4 @@ class UnstableMachine(RuleBasedStateMachine):
 
 
 TestUnstableMachine = UnstableMachine.TestCase
+TestUnstableMachine.settings = settings(max_examples=3 * settings().max_examples)

@@ -51,20 +51,29 @@ def pass_on(r: Raft, from_: u64, context: bytes) -> ReadDropReason | None:
     return None
 
 
+def take_back(r: Raft, context: bytes) -> bool:
+    """A read that this node passed on has come back to it, for somebody took it for the leader; False if it is not
+    waiting any more: a copy of one that has been answered, or one of an earlier life of this node.
+    """
+    asked = r.forwarded_reads.get(context, 0)
+    if asked == 0:
+        return False
+    if asked == 1:
+        del r.forwarded_reads[context]
+    else:
+        r.forwarded_reads[context] = asked - 1
+    return True
+
+
 def handle_answer(r: Raft, m: Message) -> None:
     """A follower learns the index for a read that it passed on."""
     if len(m.entries) != 1 or (r.leader != NONE_ID and m.from_ != r.leader):
         r.anomalies.ignored_read_answers += 1
         return
     context = m.entries[0].data
-    asked = r.forwarded_reads.get(context, 0)
-    if asked == 0 or m.index > r.log.last_index() + _FURTHEST_AHEAD:
+    if m.index > r.log.last_index() + _FURTHEST_AHEAD or not take_back(r, context):
         r.anomalies.ignored_read_answers += 1
         return
-    if asked == 1:
-        del r.forwarded_reads[context]
-    else:
-        r.forwarded_reads[context] = asked - 1
     r.read_states.append(ReadState(m.index, context))
 
 

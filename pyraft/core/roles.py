@@ -10,6 +10,7 @@ from __future__ import annotations
 from pyraft.core import acks, election, proposals, reads, replication, snapshot, transfer, transitions
 from pyraft.core.raft import Raft
 from pyraft.errors import DropReason, ReadDropReason
+from pyraft.ready import AbortedRead
 from pyraft.types import FOLLOWER, LEADER, NONE_ID, PRE_CANDIDATE, TransferRefusal, u64
 from raftpb.enums import (
     MSG_APP,
@@ -116,6 +117,19 @@ def read_index(r: Raft, from_: u64, context: bytes) -> ReadDropReason | None:
     if r.role is not FOLLOWER:
         return ReadDropReason.CAMPAIGNING
     return reads.pass_on(r, from_, context)
+
+
+def read_index_passed_on(r: Raft, from_: u64, context: bytes) -> None:
+    """Take a read that another node has passed on; it may be one of this node's own that has come back."""
+    if from_ == r.id and not reads.take_back(r, context):
+        r.anomalies.dropped_reads += 1
+        return
+    reason = read_index(r, from_, context)
+    if reason is None:
+        return
+    r.anomalies.dropped_reads += 1
+    if from_ == r.id:
+        r.aborted_reads.append(AbortedRead(context, reason))
 
 
 def transfer_leader(r: Raft, target: u64) -> TransferRefusal | None:

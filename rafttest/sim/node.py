@@ -185,8 +185,6 @@ class Node:
             # It is from before the receiver joined, who will ignore it: the application owes the core a newer one.
             self.keep_snapshot(self.applied)
 
-    # -- after each call of the core
-
     def settle(self) -> None:
         """Show the checker what came of it, and see to the work."""
         self._observe()
