@@ -4,7 +4,8 @@
 the plain source; editable installs stay plain. `1`: compile, and fail if that fails. `0`: do not.
 
 Left out of the group are the modules that applications derive from or that must take values of any type to complain
-about them: errors, config, logger, the Storage protocol, and every package's `__init__`.
+about them: errors, config, logger, the Storage protocol, and every package's `__init__`; and what only state traces
+need: trace_logger and state_trace.
 """
 
 import os

@@ -40,6 +40,7 @@ from pyraft.rawnode import RawNode
 from pyraft.ready import AbortedRead, ReadState, Ready, RefusedConfChange, SoftState
 from pyraft.status import BasicStatus, Status
 from pyraft.storage import Storage
+from pyraft.trace_logger import TracedConfChange, TracedMessage, TraceEvent, TraceLogger
 from pyraft.tracker.configuration import Configuration
 from pyraft.tracker.progress import Progress, ProgressState
 from pyraft.types import (
@@ -105,6 +106,10 @@ __all__ = [
     "StepError",
     "Storage",
     "StorageError",
+    "TraceEvent",
+    "TraceLogger",
+    "TracedConfChange",
+    "TracedMessage",
     "TransferRefusal",
     "UnavailableError",
 ]

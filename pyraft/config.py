@@ -17,6 +17,7 @@ from typing import Final, Protocol
 from pyraft.errors import ConfigError
 from pyraft.logger import Logger
 from pyraft.storage import Storage
+from pyraft.trace_logger import TraceLogger
 from pyraft.types import MAX_INTEGER, NO_LIMIT, SAFE, ReadOnlyOption
 from raftpb.message import ConfState
 
@@ -36,6 +37,7 @@ _SWITCHES: Final = (
     "async_storage_writes",
     "check_quorum",
     "pre_vote",
+    "batch_append",
     "disable_proposal_forwarding",
     "disable_conf_change_validation",
     "step_down_on_removal",
@@ -103,6 +105,10 @@ class Config:
     """Payload bytes on the way to one follower; the message that exceeds it is still sent. At least
     `max_size_per_msg`, or 0 for no limit."""
 
+    batch_append: bool = False
+    """An append that has not left yet takes on further entries for its follower, up to `max_size_per_msg`: fewer and
+    larger messages when much is proposed between two Readys. (raft-rs's batch_append; etcd has none.)"""
+
     max_entry_size: int = 8 * MEBIBYTE
     """Bytes of data in one proposal made here. (etcd: none.)"""
 
@@ -167,6 +173,10 @@ class Config:
     logger: Logger = field(default_factory=lambda: logging.getLogger("pyraft"))
     """Where the core tells what it does."""
 
+    trace_logger: TraceLogger | None = None
+    """Where the core tells each step of its protocol, to be checked against a TLA+ specification (`TraceEvent`). None:
+    nowhere, and at no cost."""
+
     def __post_init__(self) -> None:
         self._check_types()
         if self.id == 0:
@@ -200,6 +210,8 @@ class Config:
             raise ConfigError(
                 "read_only_option", "ReadOnlyLeaseBased needs check_quorum=True: without it there is no lease"
             )
+        if self.batch_append and self.trace_logger is not None:
+            raise ConfigError("batch_append", "would change messages of which the trace_logger has told already")
         if self.election_tick < 5 * self.heartbeat_tick:
             self.logger.warning(
                 "election_tick %d is less than five heartbeats of %d: elections may be frequent",
@@ -234,6 +246,10 @@ class Config:
         for method in _LOGGER_METHODS:
             if not callable(getattr(self.logger, method, None)):
                 raise ConfigError("logger", f"{self.logger!r} has no method {method}(); a logging.Logger has")
+        if self.trace_logger is not None and not callable(getattr(self.trace_logger, "trace_event", None)):
+            raise ConfigError(
+                "trace_logger", f"{self.trace_logger!r} has no method trace_event(); see pyraft.TraceLogger"
+            )
 
     @classmethod
     def reference_defaults(
@@ -250,11 +266,13 @@ class Config:
         max_inflight_msgs: int = 256,
         check_quorum: bool = False,
         pre_vote: bool = False,
+        batch_append: bool = False,
         read_only_option: ReadOnlyOption = SAFE,
         disable_conf_change_validation: bool = False,
         step_down_on_removal: bool = False,
         random: RandomSource | None = None,
         logger: Logger | None = None,
+        trace_logger: TraceLogger | None = None,
     ) -> Config:
         """A configuration that behaves as the reference's does: no limits beyond those given, every safety knob off."""
         return cls(
@@ -273,6 +291,7 @@ class Config:
             max_pending_reads=0,
             check_quorum=check_quorum,
             pre_vote=pre_vote,
+            batch_append=batch_append,
             read_only_option=read_only_option,
             disable_conf_change_validation=disable_conf_change_validation,
             step_down_on_removal=step_down_on_removal,
@@ -286,4 +305,5 @@ class Config:
             bounded_lease=False,
             random=random if random is not None else Random(),
             logger=logger if logger is not None else logging.getLogger("pyraft"),
+            trace_logger=trace_logger,
         )

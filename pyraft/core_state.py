@@ -220,7 +220,9 @@ def _import_tracker(r: Raft, state: CoreState) -> None:
     progress: SortedDict[int, Progress] = SortedDict()
     for one in state.progress:
         progress[one.id] = one.clone()
+    tracer, r.tracer = r.tracer, None  # nothing happens here that a trace should tell
     membership.switch_to(r, state.config, progress)
+    r.tracer = tracer
     for voter, granted in state.votes:
         r.tracker.record_vote(voter, granted)
 

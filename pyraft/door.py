@@ -112,7 +112,7 @@ def _check_envelope(r: Raft, m: Message) -> None:
         raise InvalidMessageError(InvalidReason.BAD_SENDER, f"{t} from {m.from_} cannot have come over the network")
     # One comparison for all: a negative number makes the union negative, one of 2^62 or more makes it too large.
     numbers = m.term | m.log_term | m.index | m.commit | m.reject_hint
-    if numbers < 0 or numbers > MAX_POSITION or m.from_ > MAX_INTEGER:
+    if numbers < 0 or numbers > MAX_POSITION or m.from_ >> 63 != 0:
         raise InvalidMessageError(
             InvalidReason.MALFORMED, f"{t} from {m.from_} holds a term or index outside [0, 2^62), or an id of 2^63"
         )

@@ -1,18 +1,22 @@
-"""Handout: what `RawNode` remembers about the last Ready.
+"""Handout: what goes into a Ready, and what it will mean that everything in it was done.
 
-Two things: what was told, so that the next Ready tells only what is new; and, unless writes are asynchronous, what
-`advance` will have achieved, fixed when the Ready was taken and not when `advance` is called: between the two the node
-goes on.
+Two things are remembered. What was told, so that the next Ready tells only what is new. And, unless writes are
+asynchronous, what `advance` will have achieved, fixed when the Ready is taken and not when `advance` is called: between
+the two the node goes on.
 
-Source: etcd rawnode.go acceptReady, Advance.
+Source: etcd rawnode.go readyWithoutAccept, acceptReady, HasReady, Advance.
 """
 
 from __future__ import annotations
 
 from typing import final
 
-from pyraft.types import FOLLOWER, NONE_ID, Role, u64
-from raftpb.message import NO_MESSAGES, Message
+from pyraft import async_writes
+from pyraft.core import durability, step
+from pyraft.core.raft import Raft
+from pyraft.ready import Ready, SoftState
+from pyraft.types import FOLLOWER, NONE_ID, Role, encoded_size, payload_size, u64
+from raftpb.message import NO_MESSAGES, Entry, HardState, Message
 
 
 @final
@@ -44,10 +48,146 @@ class Handout:
         self.applied_encoded_bytes: u64 = 0
         self.applied_payload_bytes: u64 = 0
 
-    def clear(self) -> None:
-        """`advance` has been called."""
-        self.awaits_advance = False
-        self.self_messages = NO_MESSAGES
-        self.appended_index = 0
-        self.snapshot_index = 0
-        self.applied_index = 0
+
+def note_told(r: Raft, handout: Handout) -> None:
+    """The application knows this node's state from here on."""
+    handout.told_term = r.term
+    handout.told_vote = r.vote
+    handout.told_commit = r.log.committed
+    handout.told_leader = r.leader
+    handout.told_role = r.role
+
+
+def is_due(r: Raft, handout: Handout) -> bool:
+    """True if there is anything to hand out."""
+    log = r.log
+    unstable = log.unstable
+    return (
+        len(r.msgs) != 0
+        or len(r.msgs_after_append) != 0
+        or unstable.has_next_entries()
+        or log.committed != handout.told_commit
+        or r.term != handout.told_term
+        or r.vote != handout.told_vote
+        or r.leader != handout.told_leader
+        or r.role is not handout.told_role
+        or log.has_next_committed(not r.async_storage_writes)
+        or (unstable.snapshot is not None and not unstable.snapshot_in_progress)
+        or len(r.read_states) != 0
+    )
+
+
+def hand_out(r: Raft, handout: Handout) -> Ready:
+    """Make the next Ready, and remember what `advance` will mean."""
+    log = r.log
+    soft_state: SoftState | None = None
+    if r.leader != handout.told_leader or r.role is not handout.told_role:
+        soft_state = SoftState(r.leader, r.role)
+    promised_anew = r.term != handout.told_term or r.vote != handout.told_vote
+    hard_state: HardState | None = None
+    if promised_anew or log.committed != handout.told_commit:
+        hard_state = HardState(r.term, r.vote, log.committed)
+    entries = log.unstable.next_entries()
+    snapshot = log.unstable.next_snapshot()
+    committed = log.next_committed(not r.async_storage_writes)
+
+    messages = r.msgs
+    if messages:
+        r.msgs = []
+    waiting = r.msgs_after_append
+    if waiting:
+        r.msgs_after_append = []
+    if r.async_storage_writes:
+        request = async_writes.append_request(r, entries, hard_state, snapshot, waiting)
+        if request is not None:
+            messages = [*messages, request]
+        if committed:
+            messages = [*messages, async_writes.apply_request(r, committed)]
+    elif waiting:
+        messages = _keep_own(r, handout, messages, waiting)
+    made = Ready(
+        soft_state,
+        hard_state,
+        entries,
+        snapshot,
+        committed,
+        messages if messages else NO_MESSAGES,
+        promised_anew or len(entries) != 0,
+    )
+    if r.read_states:
+        made.read_states = tuple(r.read_states)
+        r.read_states = []
+    if r.aborted_reads:
+        made.aborted_reads = tuple(r.aborted_reads)
+        r.aborted_reads = []
+    if r.refused_conf_changes:
+        made.refused_conf_changes = tuple(r.refused_conf_changes)
+        r.refused_conf_changes = []
+
+    note_told(r, handout)
+    if not r.async_storage_writes:
+        _expect_advance(r, handout, made)
+    log.unstable.accept_in_progress()
+    if committed:
+        _note_applying(r, handout, committed)
+    if r.tracer is not None:
+        r.tracer.ready(r)
+    return made
+
+
+def _keep_own(r: Raft, handout: Handout, messages: list[Message], waiting: list[Message]) -> list[Message]:
+    """Keep what waits for the disk and is for this node itself until `advance`; return the rest behind `messages`."""
+    own: u64 = 0
+    for m in waiting:
+        if m.to == r.id:
+            own += 1
+    if own == len(waiting):
+        handout.self_messages = waiting
+        return messages
+    if own != 0:
+        handout.self_messages = [m for m in waiting if m.to == r.id]
+        waiting = [m for m in waiting if m.to != r.id]
+    return messages + waiting if messages else waiting
+
+
+def _expect_advance(r: Raft, handout: Handout, made: Ready) -> None:
+    handout.awaits_advance = True
+    handout.append_term = r.term
+    if r.log.unstable.has_entries():
+        handout.appended_index = r.log.last_index()
+        handout.appended_term = r.log.last_term()
+    if made.snapshot is not None:
+        handout.snapshot_index = made.snapshot.metadata.index
+
+
+def _note_applying(r: Raft, handout: Handout, committed: list[Entry]) -> None:
+    last: u64 = committed[len(committed) - 1].index
+    size = encoded_size(committed)
+    r.log.accept_applying(last, size, not r.async_storage_writes)
+    if not r.async_storage_writes:
+        handout.applied_index = last
+        handout.applied_encoded_bytes = size
+        handout.applied_payload_bytes = payload_size(committed)
+
+
+def settle(r: Raft, handout: Handout) -> None:
+    """Everything in the last Ready has been done: this node's own messages arrive, its log is durable up to what was
+    handed out, and the entries are applied.
+    """
+    own = handout.self_messages
+    if own:
+        for m in own:
+            step.step(r, m)
+        handout.self_messages = NO_MESSAGES
+    if handout.appended_index != 0:
+        durability.handle_appended(r, handout.append_term, handout.appended_term, handout.appended_index)
+        handout.appended_index = 0
+    if handout.snapshot_index != 0:
+        durability.handle_snapshot_appended(r, handout.snapshot_index)
+        handout.snapshot_index = 0
+    if handout.applied_index != 0:
+        durability.handle_applied(
+            r, handout.applied_index, handout.applied_encoded_bytes, handout.applied_payload_bytes
+        )
+        handout.applied_index = 0
+    handout.awaits_advance = False

@@ -118,7 +118,8 @@ class MemoryStorage(Source):
             raise StorageError(f"entry {first} would leave a gap after the last index {self.last_index()}")
         if entries[0].term < self.term_or_unknown(first - 1):
             raise StorageError(f"entry {first} has a lower term ({entries[0].term}) than the entry before it")
-        del self._entries[keep:]
+        if keep < len(self._entries):
+            del self._entries[keep:]
         self._entries.extend(entries)
 
     def _check_consecutive(self, entries: list[Entry]) -> None:

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import final
+from typing import NoReturn, final
 
-from pyraft import async_writes, door
+from pyraft import door
 from pyraft.bootstrap import Peer, bootstrap, check_bootstrap
 from pyraft.config import Config
 from pyraft.core import acks, durability, election, membership, roles, step
@@ -34,8 +34,8 @@ from pyraft.errors import (
     ReadDroppedError,
     StepError,
 )
-from pyraft.handout import Handout
-from pyraft.ready import Ready, SoftState
+from pyraft.handout import Handout, hand_out, is_due, note_told, settle
+from pyraft.ready import Ready
 from pyraft.status import BasicStatus, Status, basic_status_of, status_of
 from pyraft.types import (
     LEADER,
@@ -62,7 +62,7 @@ from raftpb.enums import (
     ConfChangeTransition,
     ConfChangeType,
 )
-from raftpb.message import NO_MESSAGES, ConfState, Entry, HardState, Message
+from raftpb.message import ConfState, Entry, Message
 
 
 @final
@@ -79,12 +79,11 @@ class RawNode:
     def __init__(self, config: Config, state: CoreState | None = None) -> None:
         self._raft: Raft = new_raft(config) if state is None else Raft(config)
         self._handout: Handout = Handout()
-        self._allow_unstable: bool = not config.async_storage_writes
         self._max_entry_size: u64 = config.max_entry_size if config.max_entry_size != 0 else NO_LIMIT
-        self._busy = False
+        self._closed = False
         self._failure: BaseException | None = None
         if state is None:
-            self._note_told()
+            note_told(self._raft, self._handout)
         else:
             import_state(self._raft, self._handout, state)
 
@@ -92,172 +91,48 @@ class RawNode:
 
     def has_ready(self) -> bool:
         """True if `ready` has anything to hand out."""
-        self._check_callable()
-        r = self._raft
-        handout = self._handout
-        unstable = r.log.unstable
-        return (
-            len(r.msgs) != 0
-            or len(r.msgs_after_append) != 0
-            or unstable.has_next_entries()
-            or r.log.committed != handout.told_commit
-            or r.term != handout.told_term
-            or r.vote != handout.told_vote
-            or r.leader != handout.told_leader
-            or r.role is not handout.told_role
-            or r.log.has_next_committed(self._allow_unstable)
-            or unstable.next_snapshot() is not None
-            or len(r.read_states) != 0
-        )
+        if self._closed:
+            self._refuse()
+        return is_due(self._raft, self._handout)
 
     def ready(self) -> Ready:
         """Hand out everything that waits; see `pyraft.ready` for what to do with it, and in which order.
 
         Raises MisuseError if the previous Ready was not followed by `advance` (unless writes are asynchronous).
         """
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         if self._handout.awaits_advance:
             raise MisuseError("advance() the previous Ready first")
-        self._busy = True
+        self._closed = True
         try:
-            made = self._make_ready()
+            made = hand_out(self._raft, self._handout)
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
+        self._closed = False
         return made
-
-    def _make_ready(self) -> Ready:
-        r = self._raft
-        log = r.log
-        handout = self._handout
-        soft_state: SoftState | None = None
-        if r.leader != handout.told_leader or r.role is not handout.told_role:
-            soft_state = SoftState(r.leader, r.role)
-        entries = log.unstable.next_entries()
-        snapshot = log.unstable.next_snapshot()
-        promised_anew = r.term != handout.told_term or r.vote != handout.told_vote
-        hard_state: HardState | None = None
-        if promised_anew or log.committed != handout.told_commit:
-            hard_state = HardState(r.term, r.vote, log.committed)
-        committed = log.next_committed(self._allow_unstable)
-
-        messages = r.msgs
-        after_append = r.msgs_after_append
-        if r.async_storage_writes:
-            request = async_writes.append_request(r, entries, hard_state, snapshot, after_append)
-            if request is not None:
-                messages.append(request)
-            if committed:
-                messages.append(async_writes.apply_request(r, committed))
-        elif after_append:
-            messages = self._take_own(messages, after_append)
-        made = Ready(
-            soft_state,
-            hard_state,
-            entries,
-            snapshot,
-            committed,
-            messages if messages else NO_MESSAGES,
-            promised_anew or len(entries) != 0,
-        )
-        if r.read_states:
-            made.read_states = tuple(r.read_states)
-            r.read_states = []
-        if r.aborted_reads:
-            made.aborted_reads = tuple(r.aborted_reads)
-            r.aborted_reads = []
-        if r.refused_conf_changes:
-            made.refused_conf_changes = tuple(r.refused_conf_changes)
-            r.refused_conf_changes = []
-        self._accept(made)
-        return made
-
-    def _take_own(self, messages: list[Message], after_append: list[Message]) -> list[Message]:
-        """Keep the messages to this node itself for `advance`; return the others behind `messages`."""
-        own: list[Message] = NO_MESSAGES
-        for m in after_append:
-            if m.to != self._raft.id:
-                messages.append(m)
-            elif own:
-                own.append(m)
-            else:
-                own = [m]
-        self._handout.self_messages = own
-        return messages
-
-    def _accept(self, made: Ready) -> None:
-        """Remember what was handed out, and what `advance` will mean."""
-        r = self._raft
-        log = r.log
-        handout = self._handout
-        self._note_told()
-        if not r.async_storage_writes:
-            handout.awaits_advance = True
-            handout.append_term = r.term
-            if log.unstable.has_entries():
-                handout.appended_index = log.last_index()
-                handout.appended_term = log.last_term()
-            if made.snapshot is not None:
-                handout.snapshot_index = made.snapshot.metadata.index
-        if r.msgs:
-            r.msgs = []
-        if r.msgs_after_append:
-            r.msgs_after_append = []
-        log.unstable.accept_in_progress()
-        committed = made.committed_entries
-        if committed:
-            last: u64 = committed[len(committed) - 1].index
-            size = encoded_size(committed)
-            log.accept_applying(last, size, self._allow_unstable)
-            if not r.async_storage_writes:
-                handout.applied_index = last
-                handout.applied_encoded_bytes = size
-                handout.applied_payload_bytes = payload_size(committed)
-
-    def _note_told(self) -> None:
-        r = self._raft
-        handout = self._handout
-        handout.told_term = r.term
-        handout.told_vote = r.vote
-        handout.told_commit = r.log.committed
-        handout.told_leader = r.leader
-        handout.told_role = r.role
 
     def advance(self) -> None:
         """Everything in the last Ready has been done: persisted, sent, applied.
 
         Raises MisuseError if no Ready is waiting for it, or writes are asynchronous.
         """
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         if self._raft.async_storage_writes:
             raise MisuseError(
                 "advance() has no meaning with async_storage_writes; step_storage() the responses instead"
             )
         if not self._handout.awaits_advance:
             raise MisuseError("advance() without a Ready; call ready() first")
-        self._busy = True
+        self._closed = True
         try:
-            self._settle()
+            settle(self._raft, self._handout)
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
-
-    def _settle(self) -> None:
-        r = self._raft
-        handout = self._handout
-        for m in handout.self_messages:
-            step.step(r, m)
-        if handout.appended_index != 0:
-            durability.handle_appended(r, handout.append_term, handout.appended_term, handout.appended_index)
-        if handout.snapshot_index != 0:
-            durability.handle_snapshot_appended(r, handout.snapshot_index)
-        if handout.applied_index != 0:
-            durability.handle_applied(
-                r, handout.applied_index, handout.applied_encoded_bytes, handout.applied_payload_bytes
-            )
-        handout.clear()
+        self._closed = False
 
     # -- time and messages
 
@@ -271,14 +146,15 @@ class RawNode:
             raise TypeError(f"count is {count!r}; a number of ticks is due")
         if count < 0:
             raise ValueError(f"count is {count}; time does not run backwards")
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         r = self._raft
         left: u64 = r.election_timeout
         if count < MAX_INTEGER:  # a larger one would not even fit
             asked: u64 = count
             if asked < left:
                 left = asked
-        self._busy = True
+        self._closed = True
         try:
             while left > 0:
                 step.tick(r)
@@ -286,7 +162,7 @@ class RawNode:
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
+        self._closed = False
 
     def step(self, m: Message) -> None:
         """Take a message from the network.
@@ -294,7 +170,8 @@ class RawNode:
         Raises StepError, and nothing has changed, if it is none that a node of this group could have sent, or if it
         passes on a proposal that was dropped here. Treat `m` as a value from then on.
         """
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         if not isinstance(m, Message):
             raise TypeError(f"step() takes a Message, not {m!r}")
         r = self._raft
@@ -304,11 +181,11 @@ class RawNode:
             r.anomalies.refused_messages += 1
             raise
         dropped: DropReason | None = None
-        self._busy = True
+        self._closed = True
         try:
             t = m.type
             if t is MSG_PROP:
-                dropped = roles.propose(r, m.from_, m.entries)
+                dropped = roles.propose(r, m.from_, [Entry(entry.type, 0, 0, entry.data) for entry in m.entries])
             elif t is MSG_READ_INDEX:
                 roles.read_index_passed_on(r, m.from_, m.entries[0].data)
             else:
@@ -316,7 +193,7 @@ class RawNode:
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
+        self._closed = False
         if dropped is not None:
             raise ForwardedProposalDroppedError(dropped)
 
@@ -327,14 +204,15 @@ class RawNode:
 
         Raises StepError, and nothing has changed, if it is no such response.
         """
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         if not isinstance(m, Message):
             raise TypeError(f"step_storage() takes a Message, not {m!r}")
         r = self._raft
         if not r.async_storage_writes:
             raise MisuseError("step_storage() needs Config.async_storage_writes; call advance() instead")
         door.check_storage_answer(r, m)
-        self._busy = True
+        self._closed = True
         try:
             if m.type is MSG_STORAGE_APPEND_RESP:
                 self._take_append_answer(m)
@@ -345,7 +223,7 @@ class RawNode:
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
+        self._closed = False
 
     def _take_append_answer(self, m: Message) -> None:
         r = self._raft
@@ -381,7 +259,8 @@ class RawNode:
             if not isinstance(data, (bytearray, memoryview)):
                 raise TypeError(f"data is {type(data).__name__}; a bytes-like object is due")
             data = bytes(data)
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         self._propose(Entry(ENTRY_NORMAL, 0, 0, data))
 
     def propose_conf_change(self, change: AnyConfChange | None) -> None:
@@ -399,20 +278,21 @@ class RawNode:
         else:
             _check_change(change)
             entry = Entry(ENTRY_CONF_CHANGE_V2, 0, 0, encode_conf_change_v2(change))
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         self._propose(entry)
 
     def _propose(self, entry: Entry) -> None:
         if len(entry.data) > self._max_entry_size:
             raise ProposalDroppedError(DropReason.TOO_LARGE)
         r = self._raft
-        self._busy = True
+        self._closed = True
         try:
             dropped = roles.propose(r, r.id, [entry])
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
+        self._closed = False
         if dropped is not None:
             raise ProposalDroppedError(dropped)
 
@@ -425,18 +305,19 @@ class RawNode:
         Raises ConfChangeError, and nothing has changed, if the change is impossible; TypeError if it is none.
         """
         asked = ConfChangeV2() if change is None else _check_change(change)
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         r = self._raft
         if r.log.unstable.snapshot is not None:
             return r.tracker.config.conf_state()
         config, progress = membership.next_config(r, asked)
-        self._busy = True
+        self._closed = True
         try:
             membership.switch_to(r, config, progress)
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
+        self._closed = False
         return config.conf_state()
 
     def read_index(self, context: bytes) -> None:
@@ -451,44 +332,47 @@ class RawNode:
             raise TypeError(f"context is {type(context).__name__}; bytes are due")
         if not 0 < len(context) <= MAX_CONTEXT_BYTES:
             raise ValueError(f"context has {len(context)} bytes; between 1 and {MAX_CONTEXT_BYTES} are due")
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         r = self._raft
-        self._busy = True
+        self._closed = True
         try:
             dropped = roles.read_index(r, r.id, context)
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
+        self._closed = False
         if dropped is not None:
             raise ReadDroppedError(dropped)
 
     def campaign(self) -> CampaignRefusal | None:
         """Stand for election now; why not, or None if it does."""
-        self._check_callable()
-        self._busy = True
+        if self._closed:
+            self._refuse()
+        self._closed = True
         try:
             refusal = election.hup(self._raft, False)
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
+        self._closed = False
         return refusal
 
     def transfer_leader(self, target: int) -> TransferRefusal | None:
         """Hand leadership to voter `target`, or ask the leader to; why nothing was started, or None if it was or the
         request was passed on. Ends when another leader is known, at the latest after an election timeout.
         """
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         if not 0 < target <= MAX_INTEGER:
             return TransferRefusal.UNKNOWN
-        self._busy = True
+        self._closed = True
         try:
             refusal = roles.transfer_leader(self._raft, target)
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
+        self._closed = False
         return refusal
 
     def forget_leader(self) -> None:
@@ -497,24 +381,26 @@ class RawNode:
 
         Raises MisuseError with lease-based reads, which rely on votes being refused while a leader may serve.
         """
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         r = self._raft
         if r.lease_based:
             raise MisuseError("forget_leader() would break the leases that ReadOnlyLeaseBased relies on")
-        self._busy = True
+        self._closed = True
         try:
             roles.forget_leader(r)
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
+        self._closed = False
 
     # -- news from the transport
 
     def report_unreachable(self, id: int) -> None:
         """The last message to `id` could not be delivered. Matters on a leader; otherwise ignored."""
         _check_id(id)
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         r = self._raft
         progress = r.tracker.find(id) if 0 < id <= MAX_INTEGER else None
         if r.role is LEADER and progress is not None:
@@ -529,7 +415,8 @@ class RawNode:
         _check_id(id)
         if not isinstance(status, SnapshotStatus):
             raise TypeError(f"status is {status!r}; a SnapshotStatus is due")
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         r = self._raft
         progress = r.tracker.find(id) if 0 < id <= MAX_INTEGER else None
         if r.role is LEADER and progress is not None:
@@ -538,13 +425,13 @@ class RawNode:
             self._note("%x: nothing to note about a snapshot to %d", id)
 
     def _note(self, text: str, id: int) -> None:
-        self._busy = True
+        self._closed = True
         try:
             self._raft.logger.debug(text, self._raft.id, id)
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
+        self._closed = False
 
     # -- beginnings and insight
 
@@ -553,16 +440,17 @@ class RawNode:
 
         Raises MisuseError if there are none, one is invalid or listed twice, or the Storage is not empty.
         """
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         peers = list(peers)
         check_bootstrap(self._raft, peers)
-        self._busy = True
+        self._closed = True
         try:
             bootstrap(self._raft, peers)
         except BaseException as error:
             self._fail(error)
             raise
-        self._busy = False
+        self._closed = False
 
     def status(self) -> Status:
         """Everything worth knowing, as a copy. Never raises, also on a node that has failed."""
@@ -574,7 +462,8 @@ class RawNode:
 
     def export_state(self) -> CoreState:
         """All that this node remembers, as a copy."""
-        self._check_callable()
+        if self._closed:
+            self._refuse()
         return export_state(self._raft, self._handout)
 
     @classmethod
@@ -589,15 +478,13 @@ class RawNode:
 
     # -- one caller at a time, and none after a failure
 
-    def _check_callable(self) -> None:
+    def _refuse(self) -> NoReturn:
         if self._failure is not None:
             raise NodeFailedError(self._failure)
-        if self._busy:
-            raise MisuseError("another call is under way: one thread, and no calls from within a callback")
+        raise MisuseError("another call is under way: one thread, and no calls from within a callback")
 
     def _fail(self, error: BaseException) -> None:
         """Stop for good: promise nothing that may not be so."""
-        self._busy = False
         self._failure = error
         r = self._raft
         r.msgs = []

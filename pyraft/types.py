@@ -18,6 +18,7 @@ __all__ = [
     "LEADER",
     "LEASE_BASED",
     "MAX_CONTEXT_BYTES",
+    "MAX_ENTRY_OVERHEAD",
     "MAX_INTEGER",
     "NONE_ID",
     "NO_LIMIT",
@@ -40,6 +41,10 @@ NO_LIMIT: Final = 2**62 - 1
 
 MAX_CONTEXT_BYTES: Final = 256
 """The longest context of a read; it travels with every message about it."""
+
+
+MAX_ENTRY_OVERHEAD: Final = 30
+"""What an entry takes in its encoding beyond its data, at most: type, term, index and length with their tags."""
 
 
 class Role(NamedInt):
@@ -95,7 +100,7 @@ def limited_slice(entries: list[Entry], start: u64, stop: u64, max_size: u64) ->
     """A copy of entries[start:stop], cut before the first entry that would exceed `max_size` encoded bytes, but at
     least one if the range holds any (etcd util.go limitSize). The work is bounded by what is returned.
     """
-    if max_size >= NO_LIMIT:
+    if max_size >= NO_LIMIT or stop - start == 1:
         return entries[start:stop]
     size: u64 = 0
     position: u64 = start

@@ -114,13 +114,13 @@ class Entry:
 
 def varint_size(value: u64) -> u64:
     """Bytes of the base-128 varint of `value` in [0, 2^63)."""
-    if value < 128:
+    if value < 1 << 7:
         return 1
-    size: u64 = 1
-    while value >= 128:
-        value >>= 7
-        size += 1
-    return size
+    if value < 1 << 14:
+        return 2
+    if value < 1 << 21:
+        return 3
+    return 3 + varint_size(value >> 21)
 
 
 @final

@@ -29,23 +29,6 @@ TOO_LARGE: Final = "a number is 2^63 or more"
 
 _MAX_32_BITS: Final = 2**32 - 1
 
-LAST: Final[list[bytes]] = [bytes((n,)) for n in range(128)]
-"""The last byte of a varint, by its seven bits."""
-
-MORE: Final[list[bytes]] = [bytes((n | 128,)) for n in range(128)]
-"""Any other byte of a varint, by its seven bits."""
-
-
-def varint(value: u64) -> bytes:
-    """The varint of `value` in [0, 2^63)."""
-    if value < 128:
-        return LAST[value]
-    if value < 1 << 14:
-        return MORE[value & 127] + LAST[value >> 7]
-    if value < 1 << 21:
-        return MORE[value & 127] + MORE[value >> 7 & 127] + LAST[value >> 14]
-    return MORE[value & 127] + MORE[value >> 7 & 127] + MORE[value >> 14 & 127] + varint(value >> 21)
-
 
 def read_varint(data: bytes, pos: u64, end: u64) -> tuple[u64, u64]:
     """The number at `pos`, or -1 if it is 2^63 or more, and where it ends."""
@@ -85,15 +68,16 @@ def read_rest(data: bytes, pos: u64, end: u64, tag: u64, value: u64) -> tuple[u6
 
     Two or three bytes are what nearly all such numbers and lengths take.
     """
-    if tag & 0x85 == 0 and end - pos >= 2:  # a tag of one byte, of wire type 0 or 2
+    if tag & 0x85 == 0 and pos < end:  # a tag of one byte, of wire type 0 or 2
         byte: u64 = data[pos]
         value += (byte - 1) << 7
         if byte < 128:
             return tag, value, pos + 1
-        byte = data[pos + 1]
-        value += (byte - 1) << 14
-        if byte < 128:
-            return tag, value, pos + 2
+        if pos + 1 < end:
+            byte = data[pos + 1]
+            value += (byte - 1) << 14
+            if byte < 128:
+                return tag, value, pos + 2
     return read_head(data, pos - 2, end)
 
 

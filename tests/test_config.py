@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pyraft import Config, ConfigError, MemoryStorage, NullLogger, RawNode, ReadOnlyOption
+from pyraft import Config, ConfigError, MemoryStorage, NullLogger, RawNode, ReadOnlyOption, TraceEvent
 from pyraft.types import MAX_INTEGER, NO_LIMIT
 
 
@@ -23,6 +23,10 @@ class Listener(NullLogger):
 
 class Incomplete(NullLogger):
     debug = None  # type: ignore[assignment]
+
+
+class Tracing:
+    def trace_event(self, event: TraceEvent, /) -> None: ...
 
 
 class NoSnapshots:
@@ -105,6 +109,12 @@ SWITCHES = [field.name for field in dataclasses.fields(Config) if field.type == 
         ),
         pytest.param({"logger": None}, "logger", "None has no method debug(); a logging.Logger has", id="logger: None"),
         pytest.param({"logger": Incomplete()}, "logger", "has no method debug()", id="logger: incomplete"),
+        pytest.param(
+            {"trace_logger": print},
+            "trace_logger",
+            "has no method trace_event(); see pyraft.TraceLogger",
+            id="trace_logger: a function",
+        ),
         *[pytest.param({name: -1}, name, "-1 is not in [0, 2^63)", id=f"{name}: negative") for name in SIZES],
         *[pytest.param({name: 2**63}, name, "is not in [0, 2^63)", id=f"{name}: too large") for name in SIZES],
         *[pytest.param({name: 3.0}, name, "3.0 is not an integer", id=f"{name}: a float") for name in COUNTS],
@@ -125,7 +135,7 @@ def test_what_cannot_be(options: dict[str, Any], field: str, text: str) -> None:
 
 def test_every_number_and_every_switch_is_in_the_table() -> None:
     """A new knob is checked like the others."""
-    others = {"storage", "conf_state", "read_only_option", "random", "logger"}
+    others = {"storage", "conf_state", "read_only_option", "random", "logger", "trace_logger"}
     assert {*COUNTS, *SWITCHES, *others} == {field.name for field in dataclasses.fields(Config)}
 
 
@@ -241,6 +251,7 @@ def test_what_is_given_to_the_reference_is_taken_over() -> None:
         "step_down_on_removal": True,
         "random": chance,
         "logger": logger,
+        "trace_logger": Tracing(),
     }
     config = Config.reference_defaults(**given)
     assert {name: getattr(config, name) for name in given} == given

@@ -31,7 +31,9 @@ def handle_append_response(r: Raft, m: Message, progress: Progress) -> None:
         progress.become_probe()
         progress.become_replicate()
     # An old index cannot move the commit index, unless the quorum has shrunk around a leader that is no voter any more.
-    if (m.index > r.log.committed or not r.is_voter) and replication.maybe_commit(r):
+    # A state trace tells each attempt.
+    may_commit = m.index > r.log.committed or not r.is_voter or r.tracer is not None
+    if may_commit and replication.maybe_commit(r):
         reads.release_postponed(r)
         replication.broadcast_append(r)
     elif progress.id != r.id and progress.can_bump_commit(r.log.committed):

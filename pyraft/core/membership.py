@@ -48,6 +48,8 @@ def next_config(r: Raft, change: ConfChangeV2) -> tuple[Configuration, SortedDic
 
 def switch_to(r: Raft, config: Configuration, progress: SortedDict[int, Progress]) -> None:
     """Make `config` this node's configuration, and on a leader act on what follows from it at once."""
+    if r.tracer is not None:
+        r.tracer.apply_conf_change(r, config)
     r.tracker.install(config, progress)
     own = r.tracker.find(r.id)
     r.is_learner = own is not None and own.is_learner

@@ -17,7 +17,7 @@ from raftpb.message import Entry
 
 
 def propose(r: Raft, entries: list[Entry]) -> DropReason | None:
-    """Append all of `entries`, on the leader, or none of them and say why.
+    """Append all of `entries`, which become the log's own, on the leader; or none of them and say why.
 
     A membership change that may not follow now becomes an empty entry, so that its proposer's place in the log is
     kept, and is reported with its reason in the next Ready.
@@ -26,14 +26,16 @@ def propose(r: Raft, entries: list[Entry]) -> DropReason | None:
         return DropReason.NOT_MEMBER
     if r.lead_transferee != NONE_ID:
         return DropReason.TRANSFERRING
-    refused: list[RefusedConfChange] = []
+    refused: list[RefusedConfChange] | None = None
     for entry in entries:
         if entry.type is not ENTRY_NORMAL:
+            refused = []
             entries = _check_conf_changes(r, entries, refused)
             break
     if not replication.append_entries(r, entries):
         return DropReason.UNCOMMITTED_LIMIT
-    r.refused_conf_changes.extend(refused)
+    if refused is not None:
+        r.refused_conf_changes.extend(refused)
     replication.broadcast_append(r)
     return None
 
@@ -54,6 +56,8 @@ def _check_conf_changes(r: Raft, entries: list[Entry], refused: list[RefusedConf
             checked.append(Entry())
         else:
             r.pending_conf_index = index
+            if r.tracer is not None:
+                r.tracer.change_conf(r, conf_change_of(entry))
             checked.append(entry)
     return checked
 

@@ -21,6 +21,7 @@ from pyraft.quota import UncommittedQuota
 from pyraft.read_queue import PendingRead, ReadQueue
 from pyraft.ready import AbortedRead, ReadState, RefusedConfChange
 from pyraft.source import source_of
+from pyraft.state_trace import StateTracer
 from pyraft.tracker.tracker import ProgressTracker
 from pyraft.types import FOLLOWER, LEASE_BASED, NO_LIMIT, NONE_ID, Role, u64
 from raftpb.enums import (
@@ -49,6 +50,7 @@ class Raft:
         self.lease_based = config.read_only_option is LEASE_BASED
         self.async_storage_writes = config.async_storage_writes
         self.max_size_per_msg: u64 = config.max_size_per_msg
+        self.batch_append = config.batch_append
         self.max_pending_reads: u64 = _or_unlimited(config.max_pending_reads)
         self.disable_proposal_forwarding = config.disable_proposal_forwarding
         self.disable_conf_change_validation = config.disable_conf_change_validation
@@ -62,6 +64,7 @@ class Raft:
         self.doubt_retracted_acks = config.doubt_retracted_acks
         self.random = config.random
         self.logger = config.logger
+        self.tracer = None if config.trace_logger is None else StateTracer(config.trace_logger)
 
         # Durable: what HardState holds, beside the log's commit index.
         self.term: u64 = 0
@@ -140,6 +143,8 @@ class Raft:
             if t is not MSG_VOTE and t is not MSG_PRE_VOTE and t is not MSG_PROP and t is not MSG_READ_INDEX:
                 m.term = self.term
             self.msgs.append(m)
+        if self.tracer is not None:
+            self.tracer.send(self, m)
 
     def is_promotable(self) -> bool:
         """True if this node may campaign: a voter, and no snapshot is waiting to become durable."""

@@ -97,7 +97,7 @@ def _follow(r: Raft, m: Message) -> None:
 
 
 def propose(r: Raft, from_: u64, entries: list[Entry]) -> DropReason | None:
-    """Take a proposal, of this node or passed on by `from_`; why it was dropped, or None."""
+    """Take a proposal, of this node or passed on by `from_`; why it was dropped, or None. `entries` are given away."""
     if r.role is LEADER:
         return proposals.propose(r, entries)
     if r.role is not FOLLOWER:

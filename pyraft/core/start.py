@@ -33,6 +33,8 @@ def new_raft(config: Config) -> Raft:
     hard_state, conf_state = r.log.source.initial_state()
     _check_hard_state(r, hard_state)
     covered = _check_snapshot(r)
+    if r.tracer is not None:
+        r.tracer.init_state(r)
     _restore_configuration(r, conf_state if config.conf_state is None else config.conf_state)
     if not hard_state.is_empty():
         r.term = hard_state.term

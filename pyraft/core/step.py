@@ -32,6 +32,8 @@ _TERM_JUMP = 2**32
 
 def step(r: Raft, m: Message) -> None:
     """Take a message that carries a term."""
+    if r.tracer is not None:
+        r.tracer.receive(r, m)
     t = m.type
     is_vote_request = t is MSG_VOTE or t is MSG_PRE_VOTE
     if is_vote_request and election.refuses_by_lease(r, m):

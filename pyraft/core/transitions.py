@@ -62,6 +62,8 @@ def become_follower(r: Raft, term: u64, leader: u64) -> None:
     r.leader = leader
     r.role = FOLLOWER
     r.logger.info("%x: follower at term %d", r.id, term)
+    if r.tracer is not None:
+        r.tracer.become_follower(r)
 
 
 def become_pre_candidate(r: Raft) -> None:
@@ -82,6 +84,8 @@ def become_candidate(r: Raft) -> None:
     r.vote = r.id
     r.role = CANDIDATE
     r.logger.info("%x: candidate at term %d", r.id, r.term)
+    if r.tracer is not None:
+        r.tracer.become_candidate(r)
 
 
 def become_leader(r: Raft) -> None:
@@ -100,5 +104,7 @@ def become_leader(r: Raft) -> None:
     own.become_replicate()
     own.recent_active = True
     r.pending_conf_index = r.log.last_index()
+    if r.tracer is not None:
+        r.tracer.become_leader(r)
     replication.append_entries(r, [Entry()])
     r.logger.info("%x: leader at term %d", r.id, r.term)

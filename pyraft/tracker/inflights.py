@@ -88,6 +88,21 @@ class Inflights:
         self._count += 1
         self._size_bytes += size_bytes
 
+    def newest_bytes(self) -> u64:
+        """Payload bytes of the message added last; 0 if nothing is under way."""
+        return 0 if self._count == 0 else self._newest().size_bytes
+
+    def extend_newest(self, index: u64, size_bytes: u64) -> None:
+        """The message added last, which has not left yet, now ends with `index` and carries `size_bytes` more."""
+        newest = self._newest()
+        newest.index = index
+        newest.size_bytes += size_bytes
+        self._size_bytes += size_bytes
+
+    def _newest(self) -> _Slot:
+        ring: u64 = len(self._slots)
+        return self._slots[(self._start + self._count - 1) % ring]
+
     def free_le(self, index: u64) -> None:
         """Forget the messages that an acknowledgement of `index` covers."""
         slots = self._slots

@@ -134,6 +134,12 @@ class Progress:
         else:
             raise InvariantError(f"entries were sent to {self.id}, which waits for a snapshot")
 
+    def extend_sent(self, count: u64, size_bytes: u64) -> None:
+        """Note that, in Replicate, the newest message under way took on `count` more entries of `size_bytes` in all."""
+        self.next += count
+        self.inflights.extend_newest(self.next - 1, size_bytes)
+        self.flow_paused = self.inflights.is_full()
+
     def can_bump_commit(self, index: u64) -> bool:
         """True if telling the follower the commit index `index` could move its own: it was not told yet, and it has, or
         is being sent, entries above what it was told.
