@@ -23,6 +23,7 @@ from rafttest.interaction import InteractionEnv
 from rafttest.quorums import QuorumEnv
 from rafttest.ready_commands import RestlessError
 from rafttest.replay import Outcome, TraceResult, run_trace
+from rafttest.state_traces import StateTraceWriter
 
 __all__ = [
     "Command",
@@ -33,6 +34,7 @@ __all__ = [
     "Outcome",
     "QuorumEnv",
     "RestlessError",
+    "StateTraceWriter",
     "TraceResult",
     "run_trace",
 ]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from rafttest import compare_command, replay_command
 from rafttest.sim import command as sim_command
+from rafttest.view import command as view_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -19,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     replay_command.add_parser(commands)
     compare_command.add_parser(commands)
     sim_command.add_parser(commands)
+    view_command.add_parser(commands)
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     if isinstance(sys.stdout, io.TextIOWrapper):

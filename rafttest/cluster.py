@@ -8,9 +8,11 @@ Source: etcd rafttest/interaction_env.go InteractionEnv.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from pyraft.config import Config
+from pyraft.trace_logger import TraceLogger
 from raftpb.enums import MSG_APP_RESP, MSG_PRE_VOTE_RESP, MSG_VOTE_RESP, MessageType
 from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Message
 from rafttest.commands import CommandError, to_number
@@ -25,11 +27,21 @@ class Cluster:
     """`nodes`: their ids count from 1. `messages`: what waits. `output`: where commands write and nodes log.
 
     `configure` may change the configuration of each new node, but neither its id, its storage nor its logger.
+    `trace_logger` is every node's, unless `configure` gives it another.
     """
 
-    def __init__(self, output: Output, configure: Callable[[Config], Config] | None = None) -> None:
+    node_class: type[Node] = Node
+    """What its nodes are; whoever watches them derives from it."""
+
+    def __init__(
+        self,
+        output: Output,
+        configure: Callable[[Config], Config] | None = None,
+        trace_logger: TraceLogger | None = None,
+    ) -> None:
         self.output = output
         self.configure = configure
+        self.trace_logger = trace_logger
         self.nodes: list[Node] = []
         self.messages: list[Message] = []
 
@@ -37,12 +49,14 @@ class Cluster:
         """Add a node with the next id; `config` names both. Raises CommandError if there are too many."""
         if len(self.nodes) == MAX_NODES:
             raise CommandError(f"an environment holds at most {MAX_NODES} nodes")
+        if self.trace_logger is not None:
+            config = replace(config, trace_logger=self.trace_logger)
         if self.configure is not None:
             given = config
             config = self.configure(given)
             if (config.id, config.storage, config.logger) != (given.id, given.storage, given.logger):
                 raise ValueError("configure must keep the id, the storage and the logger")
-        self.nodes.append(Node(config, storage))
+        self.nodes.append(self.node_class(config, storage))
 
     def node(self, text: str) -> Node:
         """The node of that id. Raises CommandError if there is none."""

@@ -20,6 +20,30 @@ from typing import Final
 SOURCES: Final = Path(__file__).parent / "reference"
 
 
+class NoReferenceError(Exception):
+    """The program cannot be built; the text says why. `exit_code`: 0 where that is nobody's fault."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
+def build_reference(folder: str, *tags: str) -> str:
+    """Build the program in `folder`, with build tags of Go; return its path. Raises NoReferenceError."""
+    go = shutil.which("go")
+    if go is None:
+        raise NoReferenceError("skipped: comparing with the reference needs Go, and there is no `go` on the path", 0)
+    if not (SOURCES / "go.mod").is_file():
+        raise NoReferenceError(
+            "skipped: comparing with the reference needs its Go program, which only a source checkout has", 0
+        )
+    program = str(Path(folder) / "reference.exe")  # the suffix matters on Windows and harms nowhere
+    options = ["-tags", ",".join(tags)] if tags else []
+    if subprocess.run([go, "build", "-C", str(SOURCES), *options, "-o", program, "."], check=False).returncode != 0:
+        raise NoReferenceError("the Go program that runs the reference does not build", 2)
+    return program
+
+
 def compare(paths: Sequence[str], *, rewrite: bool = False) -> int:
     """Run trace files, or all in a folder, through the reference and print each output that differs from the recorded.
 
@@ -29,17 +53,11 @@ def compare(paths: Sequence[str], *, rewrite: bool = False) -> int:
     Returns 0 if nothing differs or nothing could be asked, 1 if something differs or the reference panics, 2 if a file
     or the program itself is at fault.
     """
-    go = shutil.which("go")
-    if go is None:
-        print("skipped: comparing with the reference needs Go, and there is no `go` on the path")
-        return 0
-    if not (SOURCES / "go.mod").is_file():
-        print("skipped: comparing with the reference needs its Go program, which only a source checkout has")
-        return 0
     with tempfile.TemporaryDirectory() as folder:
-        program = str(Path(folder) / "reference.exe")  # the suffix matters on Windows and harms nowhere
-        if subprocess.run([go, "build", "-C", str(SOURCES), "-o", program, "."], check=False).returncode != 0:
-            print("the Go program that runs the reference does not build")
-            return 2
+        try:
+            program = build_reference(folder)
+        except NoReferenceError as error:
+            print(error)
+            return error.exit_code
         options = ["-rewrite"] if rewrite else []
         return subprocess.run([program, *options, "--", *paths], check=False).returncode

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from rafttest.compare import compare
+from rafttest.compare_state_traces import compare_state_traces
 
 
 def add_parser(parent: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -12,6 +14,9 @@ def add_parser(parent: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = parent.add_parser("compare", help="run trace files through the Go reference", description=__doc__)
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a trace file, or a folder of them")
     parser.add_argument("--rewrite", action="store_true", help="record the reference's outputs in the files instead")
+    parser.add_argument(
+        "--state-traces", action="store_true", help="compare the steps that nodes tell a state tracer, not the outputs"
+    )
     parser.set_defaults(run=run)
 
 
@@ -19,4 +24,8 @@ def run(options: argparse.Namespace) -> int:
     """Run what the command line names; return the exit code."""
     paths: list[str] = options.paths
     rewrite: bool = options.rewrite
-    return compare(paths, rewrite=rewrite)
+    state_traces: bool = options.state_traces
+    if state_traces and rewrite:
+        print("error: --rewrite records outputs, and --state-traces looks at none", file=sys.stderr)
+        return 2
+    return compare_state_traces(paths) if state_traces else compare(paths, rewrite=rewrite)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from pyraft.config import Config
+from pyraft.trace_logger import TraceLogger
 from raftpb.message import Message
 from rafttest.cluster import Cluster
 from rafttest.commands import Command, Shape, Spec
@@ -50,12 +51,14 @@ class InteractionEnv(Environment):
     """A cluster and its commands.
 
     `configure` may change the configuration of each new node, for instance to this library's own defaults, but neither
-    its id, its storage nor its logger.
+    its id, its storage nor its logger. `trace_logger` hears each step of the protocol that any node takes.
     """
 
-    def __init__(self, configure: Callable[[Config], Config] | None = None) -> None:
+    def __init__(
+        self, configure: Callable[[Config], Config] | None = None, trace_logger: TraceLogger | None = None
+    ) -> None:
         super().__init__()
-        self.cluster = Cluster(self.output, configure)
+        self.cluster = Cluster(self.output, configure, trace_logger)
 
     @property
     def nodes(self) -> list[Node]:

@@ -1,4 +1,4 @@
-"""`python -m rafttest replay PATH...`: run traces, show what differs, count.
+"""`python -m rafttest replay PATH...`: run traces, show what differs, count. Recordings too: `recording_command`.
 
 Differences go to the standard output, complaints and the progress bar to the standard error. Exit code: 0 if everything
 matches (or was rewritten), 1 if something differs, 2 if a file is no trace, or was not to be read or written.
@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from rafttest import recording_command
 from rafttest.comparison import visible
 from rafttest.datadriven import MalformedTraceError, Trace, read_trace
+from rafttest.environment import Environment
+from rafttest.interaction import InteractionEnv
 from rafttest.progress import ProgressBar
 from rafttest.replay import Outcome, replay
 from rafttest.rewriting import replace_file, rewritten
+from rafttest.state_traces import StateTraceWriter
 
 EXIT_MATCHES: Final = 0
 EXIT_DIFFERS: Final = 1
@@ -27,10 +31,16 @@ EXIT_MALFORMED: Final = 2
 
 def add_parser(parent: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand to a command line."""
-    parser = parent.add_parser("replay", help="run trace files and compare their outputs", description=__doc__)
-    parser.add_argument("paths", nargs="+", metavar="PATH", help="a trace file, or a folder of them")
+    parser = parent.add_parser("replay", help="run traces or recordings and compare their outputs", description=__doc__)
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a trace file or a recording, or a folder of them")
+    parser.add_argument("--until", type=int, metavar="N", help="recordings: stop at input N, and show the node")
     parser.add_argument(
         "--rewrite", action="store_true", help="write the actual outputs into files below the current folder"
+    )
+    parser.add_argument(
+        "--state-trace",
+        metavar="OUT.ndjson",
+        help="also write each step of the protocol, to be validated against a TLA+ specification; for one trace only",
     )
     parser.set_defaults(run=run)
 
@@ -39,17 +49,31 @@ def run(options: argparse.Namespace) -> int:
     """Run what the command line names; return the exit code."""
     paths: list[str] = options.paths
     rewrite: bool = options.rewrite
+    state_trace: str | None = options.state_trace
+    until: int | None = options.until
     try:
-        files = [file for path in paths for file in _trace_files(path)]
+        recordings = recording_command.recordings_in(paths)
+        if recordings or until is not None:
+            if rewrite or state_trace is not None:
+                raise UsageError("--rewrite and --state-trace are for traces")
+            return recording_command.run(recordings, until)
+        files = [file for path in paths for file in trace_files(path)]
         if rewrite:
             _check_below_here(files)
-    except (_UsageError, OSError) as error:
+        if state_trace is None:
+            return _Session(files, rewrite).run()
+        if len(files) != 1:
+            raise UsageError(f"--state-trace takes one trace, not {len(files)}: its nodes are those of one cluster")
+        with Path(state_trace).open("w", encoding="utf-8", newline="\n") as stream:
+            return _Session(files, rewrite, InteractionEnv(trace_logger=StateTraceWriter(stream))).run()
+    except (UsageError, recording_command.MixedError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
         print(visible(f"error: {error}"), file=sys.stderr)
         return EXIT_MALFORMED
-    return _Session(files, rewrite).run()
 
 
-class _UsageError(Exception):
+class UsageError(Exception):
     """The command line asks for something that cannot be done."""
 
 
@@ -63,11 +87,12 @@ class _Counts:
 
 
 class _Session:
-    """One run over all files."""
+    """One run over all files, each in an environment of its own, unless one is given for the only one."""
 
-    def __init__(self, files: list[str], rewrite: bool) -> None:
+    def __init__(self, files: list[str], rewrite: bool, environment: Environment | None = None) -> None:
         self.files = files
         self.rewrite = rewrite
+        self.environment = environment
         self.counts = _Counts()
         self.progress = ProgressBar(len(files), sys.stderr)
 
@@ -92,7 +117,7 @@ class _Session:
     def _replay(self, trace: Trace) -> None:
         outputs: dict[int, str] = {}
         differs = False
-        for outcome in replay(trace):
+        for outcome in replay(trace, self.environment):
             self.counts.commands += 1
             self.progress.show(f"{trace.path}:{outcome.directive.line}")
             if outcome.matches():
@@ -130,15 +155,15 @@ class _Session:
         )
 
 
-def _trace_files(path: str) -> list[str]:
-    """The file itself, or what lies below a folder, sorted by name. Raises _UsageError if there is nothing."""
+def trace_files(path: str) -> list[str]:
+    """The file itself, or what lies below a folder, sorted by name. Raises UsageError if there is nothing."""
     if os.path.isfile(path):
         return [path]
     if not os.path.isdir(path):
-        raise _UsageError(f"{path}: there is no such file or folder")
+        raise UsageError(f"{path}: there is no such file or folder")
     files = list(_walk(path))
     if not files:
-        raise _UsageError(f"{path}: there is no trace in this folder")
+        raise UsageError(f"{path}: there is no trace in this folder")
     return files
 
 
@@ -158,4 +183,4 @@ def _check_below_here(files: list[str]) -> None:
     here = Path.cwd().resolve()
     for file in files:
         if not Path(file).resolve().is_relative_to(here):
-            raise _UsageError(f"{file}: --rewrite only writes below the current folder, {here}")
+            raise UsageError(f"{file}: --rewrite only writes below the current folder, {here}")

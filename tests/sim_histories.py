@@ -21,8 +21,8 @@ def entry(index: int, term: int, data: bytes = b"", type: EntryType = ENTRY_NORM
 class Story:
     """Each method is one thing that a node did; all of them go through the checker's hooks."""
 
-    def __init__(self, limits: Limits | None = None, start: Snapshot = START) -> None:
-        self.checker = Checker(start, limits or Limits(100, 100, 10, 4))
+    def __init__(self, limits: Limits | None = None, start: Snapshot = START, reads_by_lease: bool = False) -> None:
+        self.checker = Checker(start, limits or Limits(100, 100, 10, 4, 10), reads_by_lease)
         self.disks = {n: Disk(start) for n in (1, 2, 3)}
         self.disks[4] = Disk()
         for n in self.disks:
@@ -44,6 +44,7 @@ class Story:
         last: int = 2,
         size: int = 0,
         reads: int = 0,
+        hands_over_to: int = 0,
     ) -> bool:
         state, soft = HardState(term, 0, commit), SoftState(0, role)
         status = replace(
@@ -55,6 +56,7 @@ class Story:
             last_index=last,
             uncommitted_size=size,
             pending_reads=reads,
+            lead_transferee=hands_over_to,
         )
         return self.checker.observed(n, status)
 

@@ -258,6 +258,12 @@ def test_a_type_that_is_none_is_malformed() -> None:
         in_role(FOLLOWER).raw.step(Message(3, 1, 2, TERM))  # type: ignore[arg-type]
 
 
+def test_a_sender_beyond_all_ids_is_malformed() -> None:
+    """The compiled build refuses to make such a message, and so does the codec."""
+    with pytest.raises((InvalidMessageError, TypeError, OverflowError), match=r"an id of 2\^63|i64"):
+        in_role(FOLLOWER).raw.step(heartbeat(TERM, from_=2**63))
+
+
 @pytest.mark.parametrize(
     "m",
     [
@@ -491,6 +497,17 @@ def test_a_commit_index_beyond_the_log_moves_nothing(role: Role) -> None:
     assert answer.type is MSG_HEARTBEAT_RESP
     assert node.commit == 3
     assert "knows entry 6 to be here, but the log ends at 5" in node.raw.status().log_loss_suspected
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("pre", [False, True], ids=["vote", "pre-vote"])
+def test_a_candidate_commits_nothing_here(role: Role, pre: bool) -> None:
+    """A commit index in its request is nobody's word, and no reason for suspicion either."""
+    node = in_role(role, check_quorum=False)
+    m = vote_for(TERM + 1, (9, 9), pre=pre)
+    m.commit = 9
+    assert only(node.step(m)).to == 2
+    assert (node.commit, node.raw.status().log_loss_suspected) == (3, "")
 
 
 @pytest.mark.parametrize(

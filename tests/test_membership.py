@@ -8,7 +8,7 @@ import pytest
 from host_cluster import Cluster, Node
 from hypothesis import given
 from hypothesis import strategies as st
-from virtual_time import run
+from virtual_time import VirtualLoop, run
 
 from examples.host.machine import ChangeRefusedError, NotServedError, RemovedError
 from examples.host.membership import (
@@ -237,6 +237,29 @@ def test_who_joins_after_the_snapshot_gets_one_that_lists_it() -> None:
         await cluster.until(lambda: voters(cluster.nodes[4]) == {1, 2, 3, 4})
         assert len(await cluster.until_equal()) == 100
         assert any(message.type is MessageType.MsgSnap for message in cluster.sent)
+        await cluster.end()
+
+    run(story())
+
+
+def test_a_snapshot_that_takes_long_has_the_members_of_its_index() -> None:
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        cluster = Cluster(settings=Settings(snapshot_entries=20, catch_up_entries=5))
+        leader = await cluster.leader()
+        loop.thread_seconds = 10.0
+        for number in range(20):
+            await leader.replica.propose(b"%d" % number)
+        await leader.replica.change_members(lambda _: adding(4, NODE_4))
+        assert leader.disk.stored.snapshot().is_empty()
+        await cluster.until(lambda: not leader.disk.stored.snapshot().is_empty())
+        made = leader.disk.stored.snapshot().metadata
+        assert made.index < leader.replica.members.changed_at
+        assert made.conf_state.equivalent(ConfState((1, 2, 3)))
+        await cluster.crash(leader.id)
+        leader = cluster.start(leader.id)
+        await cluster.until(lambda: leader.replica.members.conf_state.learners == (4,))
         await cluster.end()
 
     run(story())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from sim_histories import CANDIDATE, FOLLOWER, LEADER, Story, entry
+from sim_histories import CANDIDATE, FOLLOWER, LEADER, START, Story, entry
 
 from pyraft import Config, MemoryStorage, NullLogger, RawNode, Status
 from raftpb.codec import encode_conf_change
@@ -23,6 +23,8 @@ from raftpb.enums import (
     REMOVE_NODE,
 )
 from raftpb.message import ConfState, HardState, Message, Snapshot, SnapshotMetadata
+from rafttest.sim.disk import Disk
+from rafttest.sim.invariants import check_succession
 from rafttest.sim.violation import Violation
 
 ADD_4 = entry(3, 2, encode_conf_change(ConfChange(ADD_NODE, 4)), ENTRY_CONF_CHANGE)
@@ -194,6 +196,23 @@ def committed_is_missing_on_disk(story: Story) -> None:
     story.checker.persisted(3)
 
 
+def committed_is_missing_on_a_quorum(story: Story) -> None:
+    """The disks of two are as if they had never written what they said that they had."""
+    story.commits(2, [entry(3, 2)])
+    for n in (1, 2):
+        story.checker.lives[n].durable = Disk(START).durable
+    story.checker.check_quorums_hold_commits()
+
+
+def nobody_looked_for_long(story: Story) -> None:
+    """The same, found while something else happens."""
+    story.commits(2, [entry(3, 2)])
+    for n in (1, 2):
+        story.checker.lives[n].durable = Disk(START).durable
+    for _ in range(64):
+        story.shows(3, FOLLOWER, 2)
+
+
 def commit_falls(story: Story) -> None:
     story.commits(2, [entry(3, 2)])
     story.shows(1, LEADER, 2, commit=2, last=3)
@@ -235,6 +254,23 @@ def stranger_is_invited(story: Story) -> None:
     story.says(1, Message(MSG_TIMEOUT_NOW, 4, 1, 2))
 
 
+def heartbeat_beyond_match(story: Story) -> None:
+    story.commits(2, [entry(3, 2)])
+    story.says(1, Message(MSG_HEARTBEAT, 3, 1, 2, 0, 0, [], 3))
+
+
+def invites_without_handing_over(story: Story) -> None:
+    story.leads(1, 2)
+    story.says(1, Message(MSG_TIMEOUT_NOW, 2, 1, 2))
+
+
+def invites_who_is_behind(story: Story) -> None:
+    story.leads(1, 2)
+    story.replicates(2, [entry(3, 2)], to=(1,))
+    story.shows(1, LEADER, 2, last=3, hands_over_to=2)
+    story.says(1, Message(MSG_TIMEOUT_NOW, 2, 1, 2))
+
+
 def acknowledges_what_was_never_sent(story: Story) -> None:
     story.leads(1, 2)
     story.shows(2, FOLLOWER, 2, last=3)
@@ -259,6 +295,19 @@ def snapshot_with_old_configuration(story: Story) -> None:
     story.checker.restored(3, Snapshot(state, SnapshotMetadata(ConfState((1, 2, 3)), 3, 2)))
 
 
+def nobody_votes_any_more(story: Story) -> None:
+    check_succession(3, ConfState((1, 2, 3)), ConfState((), learners=(1, 2, 3)))
+
+
+def two_voters_at_once(story: Story) -> None:
+    check_succession(3, ConfState((1, 2, 3)), ConfState((1, 2, 3, 4, 5)))
+
+
+def quorums_that_do_not_meet(story: Story) -> None:
+    """It entered a joint configuration whose old half is not the one before."""
+    check_succession(3, ConfState((1, 2, 3)), ConfState((4,), voters_outgoing=(4, 5, 6)))
+
+
 def stranger_campaigns(story: Story) -> None:
     story.shows(4, CANDIDATE, 2, commit=0, applied=0, last=0)
 
@@ -281,7 +330,47 @@ def read_of_an_earlier_life(story: Story) -> None:
     story.checker.read_answered(2, b"r", 2)
 
 
+def stale_read_by_lease(_: Story) -> None:
+    stale_read(Story(reads_by_lease=True))
+
+
+def proposal_is_doubled(story: Story) -> None:
+    """The leader was given it once, and its log has it twice."""
+    story.leads(1, 2)
+    story.checker.offered(1, b"x")
+    story.commits(2, [entry(3, 2, b"x"), entry(4, 2, b"x")])
+
+
+def proposal_from_nowhere(story: Story) -> None:
+    """A follower was given it, and a leader never."""
+    story.checker.offered(2, b"x")
+    story.commits(2, [entry(3, 2, b"x")])
+
+
+def request_takes_effect_twice(story: Story) -> None:
+    story.checker.once.took_effect(1, 3, client=7, number=1)
+    story.checker.once.took_effect(2, 3, client=7, number=1)
+    story.checker.once.took_effect(2, 4, client=7, number=1)
+
+
+def transfer_never_ends(story: Story) -> None:
+    story.leads(1, 2)
+    story.shows(1, LEADER, 2, hands_over_to=2)
+    for _ in range(11):
+        story.checker.ticked(1, 1)
+        story.shows(1, LEADER, 2, hands_over_to=2)
+
+
+def refusal_changes_something(story: Story) -> None:
+    node = RawNode(Config(id=1, storage=MemoryStorage(), logger=NullLogger()))
+    before = node.export_state()
+    node.step(Message(MSG_HEARTBEAT, 1, 2, 5))
+    story.checker.refused(1, before, node.export_state(), "nothing at all")
+
+
 def invented_entry(story: Story) -> None:
+    story.leads(1, 2)
+    story.checker.offered(1, b"nobody's")
     story.commits(2, [entry(3, 2, b"nobody's")])
     story.checker.applied(1, entry(3, 2, b"nobody's"))
 
@@ -327,6 +416,33 @@ def match_that_is_not_on_disk(story: Story) -> None:
     story.checker.progress_seen(1, leader_status(match=3, next=4))
 
 
+def match_falls(story: Story) -> None:
+    story.leads(1, 2)
+    story.replicates(2, [entry(3, 2)])
+    story.checker.progress_seen(1, leader_status(match=3, next=4))
+    story.checker.progress_seen(1, leader_status(match=2, next=4))
+
+
+def quota_differs(story: Story) -> None:
+    """The leader has one entry of three bytes that is not applied, and counts four."""
+    story.shows(1, LEADER, 2, last=3)
+    story.writes(1, [entry(3, 2, b"abc")], HardState(2, 1, 2))
+    status = leader_status(match=0, next=4)
+    status.uncommitted_size = 3
+    story.checker.progress_seen(1, status)
+    status.uncommitted_size = 4
+    story.checker.progress_seen(1, status)
+
+
+def too_many_messages_under_way(story: Story) -> None:
+    story.leads(1, 2)
+    status = leader_status(match=2, next=4)
+    inflights = status.progress[2].inflights
+    for index in range(3, 8):
+        inflights.add(index, 1)
+    story.checker.progress_seen(1, status)
+
+
 def members_not_followed(story: Story) -> None:
     story.leads(1, 2)
     story.checker.lives[1].conf = ConfState((1, 2))
@@ -344,22 +460,42 @@ CASES: dict[str, list[Callable[[Story], None]]] = {
     "S8": [leader_lacks_committed],
     "S9": [applies_with_gap, applies_something_else, applies_uncommitted, foreign_snapshot],
     "S10": [commit_by_minority, commit_with_stranger, commit_of_old_term, follower_commits_first],
-    "S11": [committed_is_replaced, committed_is_missing_on_disk],
+    "S11": [
+        committed_is_replaced,
+        committed_is_missing_on_disk,
+        committed_is_missing_on_a_quorum,
+        nobody_looked_for_long,
+    ],
     "S12": [commit_falls, applied_beyond_commit, disk_commit_falls],
     "S13": [
         term_from_nowhere,
         entries_with_gap_in_message,
         heartbeat_beyond_commit,
+        heartbeat_beyond_match,
         snapshot_beyond_applied,
         stranger_is_invited,
+        invites_without_handing_over,
+        invites_who_is_behind,
         acknowledges_what_was_never_sent,
     ],
-    "S14": [configuration_differs, two_changes_under_way, snapshot_with_old_configuration, members_not_followed],
+    "S14": [
+        configuration_differs,
+        two_changes_under_way,
+        snapshot_with_old_configuration,
+        members_not_followed,
+        nobody_votes_any_more,
+        two_voters_at_once,
+        quorums_that_do_not_meet,
+    ],
     "S15": [stranger_campaigns],
     "S16": [stale_read, read_answered_twice, read_of_an_earlier_life],
+    "S17": [stale_read_by_lease],
+    "S19": [proposal_is_doubled, proposal_from_nowhere, request_takes_effect_twice],
     "S21": [invented_entry],
-    "S23": [too_many_uncommitted, too_many_reads, oversized_message],
-    "S25": [match_without_next, match_that_is_not_on_disk],
+    "S23": [too_many_uncommitted, too_many_reads, oversized_message, quota_differs, too_many_messages_under_way],
+    "S24": [refusal_changes_something],
+    "S25": [match_without_next, match_that_is_not_on_disk, match_falls],
+    "L7": [transfer_never_ends],
 }
 
 
@@ -376,6 +512,8 @@ def test_a_violating_history_is_caught(law: str, history: Callable[[Story], None
 def test_an_honest_history_passes() -> None:
     story = Story()
     story.checker.proposed.add(b"x")
+    story.leads(1, 2)
+    story.checker.offered(1, b"x")
     story.commits(2, [entry(3, 2), entry(4, 2, b"x")])
     story.says(2, Message(MSG_APP_RESP, 1, 2, 2, 0, 4))
     for one in (entry(3, 2), entry(4, 2, b"x")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -15,8 +16,8 @@ from raftpb.enums import MSG_HEARTBEAT, ConfChangeTransition, ConfChangeType
 from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim import oracle
 from rafttest.sim.disk import EVERYTHING, NOTHING, SOME, Disk, copy_of, term_on
-from rafttest.sim.faults import Options, draw
-from rafttest.sim.network import Network
+from rafttest.sim.faults import draw
+from rafttest.sim.network import Letter, Network, Parcel
 from rafttest.sim.schedule import TICK, Schedule
 
 TRANSITIONS = list(ConfChangeTransition)
@@ -80,12 +81,14 @@ def test_a_received_snapshot_comes_with_its_commit_index() -> None:
 
 
 def network(drop: float = 0.0, duplicate: float = 0.0) -> tuple[Network, list[Message], list[Message]]:
-    options: Options = draw(1)
-    object.__setattr__(options, "drop", drop)
-    object.__setattr__(options, "duplicate", duplicate)
-    object.__setattr__(options, "late", 0.0)
+    options = replace(draw(1), drop=drop, duplicate=duplicate, late=0.0, has_wire=False, misdirect=0.0, piece_bytes=0)
     arrived, lost = list[Message](), list[Message]()
-    return Network(Schedule(), Random(1), options, arrived.append, lost.append), arrived, lost
+
+    def arrive(parcel: Parcel) -> None:
+        assert isinstance(parcel, Letter)
+        arrived.append(parcel.message)
+
+    return Network(Schedule(), Random(1), options, arrive, lost.append), arrived, lost
 
 
 def pass_time(net: Network) -> None:

@@ -458,3 +458,13 @@ def test_a_peer_s_context_is_bytes(context: object) -> None:
             node.bootstrap([peer])
     node.bootstrap([Peer(1)])
     assert node.status().config.voters == (1,)
+
+
+def test_a_peer_s_id_fits_63_bits() -> None:
+    """Compiled, no peer can even have a larger one."""
+    node = RawNode(Config(id=1, storage=MemoryStorage(), logger=NullLogger()))
+    with pytest.raises((MisuseError, TypeError, OverflowError), match=r"is not in \[1, 2\^63\)|i64"):
+        node.bootstrap([Peer(1), Peer(MAX_INTEGER + 1)])
+    assert not node.has_ready()
+    node.bootstrap([Peer(1), Peer(MAX_INTEGER)])
+    assert node.status().config.voters == (1, MAX_INTEGER)

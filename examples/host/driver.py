@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from examples.host import snapshots
 from examples.host.changes import Changes
@@ -42,6 +42,9 @@ from pyraft import (
     StepError,
 )
 from raftpb import ConfChangeV2, Entry, EntryType, HardState, Message, MessageType, Snapshot
+
+if TYPE_CHECKING:
+    from rafttest.record import NodeLike
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +89,7 @@ class Driver:
         settings: Settings,
         founders: Mapping[int, str] | None,
         random: RandomSource | None,
+        make_node: Callable[[Config], NodeLike] = RawNode,
     ) -> None:
         self.group = group
         self.id = id
@@ -112,7 +116,7 @@ class Driver:
             self.state.take_over(kept.metadata.index, self.state.restore(kept))
             self._follow(Members())
         self._replay_to = storage.initial_state()[0].commit
-        self.node = RawNode(
+        self.node = make_node(
             Config(
                 id=id,
                 storage=storage,

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from examples.host.disk import Disk
 from examples.host.machine import StateMachine
@@ -18,8 +19,11 @@ from examples.host.replica import Replica
 from examples.host.settings import Settings
 from examples.host.transport import PeerStatus, Transport
 from examples.host.wire import Limits
-from pyraft import StepError
+from pyraft import Config, RawNode, StepError
 from raftpb import Message
+
+if TYPE_CHECKING:
+    from rafttest.record import NodeLike
 
 logger = logging.getLogger(__name__)
 
@@ -34,13 +38,24 @@ class Host:
     """The groups of one process, and what they share. All methods are called on one event loop."""
 
     def __init__(
-        self, cluster: str, node: int, directory: Path, *, tick_seconds: float = 0.1, limits: Limits | None = None
+        self,
+        cluster: str,
+        node: int,
+        directory: Path,
+        *,
+        tick_seconds: float = 0.1,
+        limits: Limits | None = None,
+        make_node: Callable[[Config], NodeLike] = RawNode,
     ) -> None:
-        """Open the data directory. Blocks until all of it is checked. Raises DataDirectoryError."""
+        """Open the data directory; each group's core is made by `make_node`. Blocks until all of it is checked.
+
+        Raises DataDirectoryError.
+        """
         self.node = node
         self.failure: asyncio.Future[BaseException] = asyncio.get_running_loop().create_future()
         """Done once something went wrong that cannot be mended: what it was."""
         self._tick_seconds = tick_seconds
+        self._make_node = make_node
         self._nonce = secrets.randbits(63)
         self._groups: dict[int, Replica] = {}
         self._peers: dict[int, set[int]] = {}
@@ -86,6 +101,7 @@ class Host:
             network=self,
             settings=settings if settings is not None else Settings(),
             founders=founders if is_new else None,
+            make_node=self._make_node,
         )
         self._groups[group] = replica
         if is_new:

@@ -14,9 +14,13 @@ from __future__ import annotations
 import asyncio
 import heapq
 import struct
+from typing import TYPE_CHECKING
 
 from examples.host.machine import NotServedError
-from pyraft import AbortedRead, RawNode, ReadDroppedError, ReadState
+from pyraft import AbortedRead, ReadDroppedError, ReadState
+
+if TYPE_CHECKING:
+    from rafttest.record import NodeLike
 
 _CONTEXT = struct.Struct(">QQQ")
 
@@ -55,7 +59,7 @@ class Reads:
         self._waiting.append(reader)
         return reader
 
-    def ask(self, node: RawNode) -> None:
+    def ask(self, node: NodeLike) -> None:
         """Begin a round for all who wait, unless one is under way."""
         if self._context or not self._waiting:
             return

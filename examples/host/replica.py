@@ -12,13 +12,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from examples.host.driver import REMOVED, Driver, Network
 from examples.host.machine import NotServedError, RemovedError, StateMachine
 from examples.host.membership import Change, Members
 from examples.host.settings import Settings
 from examples.host.snapshots import Durable
-from pyraft import MemoryStorage, RandomSource, Status
+from pyraft import Config, MemoryStorage, RandomSource, RawNode, Status
+
+if TYPE_CHECKING:
+    from rafttest.record import NodeLike
 
 logger = logging.getLogger(__name__)
 
@@ -39,11 +43,13 @@ class Replica:
         settings: Settings,
         founders: Mapping[int, str] | None = None,
         random: RandomSource | None = None,
+        make_node: Callable[[Config], NodeLike] = RawNode,
     ) -> None:
         """Go on from `storage`, as the disk gave it; `founders` only with an empty one, on each founding member alike.
 
         `nonce`: a number that no earlier process of this node had. `random`: where election timeouts come from; the
-        operating system's entropy unless given. Blocks while a snapshot is decoded.
+        operating system's entropy unless given. `make_node`: what makes the core, for instance one that is recorded.
+        Blocks while a snapshot is decoded.
         """
         self.driver = Driver(
             group,
@@ -56,6 +62,7 @@ class Replica:
             settings=settings,
             founders=founders,
             random=random,
+            make_node=make_node,
         )
         self._settings = settings
         self._closed = False

@@ -14,9 +14,10 @@ import logging
 import os
 import signal
 import sys
+import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -27,6 +28,10 @@ from examples.host.settings import Settings
 from examples.host.wire import check_peer_url
 from examples.raftexample.http import MAX_LINE_BYTES, Face
 from examples.raftexample.kv import KeyValueStore
+from pyraft import Config, RawNode
+
+if TYPE_CHECKING:
+    from rafttest.record import NodeLike, RecordingNode
 
 GROUP = 1
 
@@ -65,6 +70,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--go-compat", action="store_true", help="POST /N and DELETE /N act on members, as in etcd's raftexample")
     add("--cluster-name", default="raftexample", metavar="S", help="nodes of other names are refused")
     add("--snapshot-count", type=int, default=10_000, metavar="N", help="entries between snapshots")
+    add("--record", type=Path, metavar="DIR", help="write down all that happens to the node, in a ring of 64 MiB")
     add("--tick-ms", type=int, default=100, metavar="T", help="heartbeat interval; elections after 10 to 20")
     options = parser.parse_args(arguments)
 
@@ -94,7 +100,14 @@ class Node:
         """Open the data directory. Raises DataDirectoryError, ChangeRefusedError, ValueError."""
         self.options = options
         self.store = KeyValueStore()
-        self.host = Host(options.cluster_name, options.id, options.data_dir, tick_seconds=options.tick_ms / 1000)
+        self.recording: RecordingNode | None = None
+        self.host = Host(
+            options.cluster_name,
+            options.id,
+            options.data_dir,
+            tick_seconds=options.tick_ms / 1000,
+            make_node=self._make_node,
+        )
         self.replica = self.host.add_group(
             GROUP,
             self.store,
@@ -111,6 +124,15 @@ class Node:
             shutdown_timeout=_DRAIN_SECONDS,
             max_line_size=MAX_LINE_BYTES,
         )
+
+    def _make_node(self, config: Config) -> NodeLike:
+        """The core, recorded if that was asked for."""
+        if self.options.record is None:
+            return RawNode(config)
+        from rafttest.record import RecordingNode
+
+        self.recording = RecordingNode(config, self.options.record, clock=time.time)
+        return self.recording
 
     async def start(self) -> None:
         """Listen, for the other nodes and then for clients. Raises OSError if a port is taken."""
@@ -131,9 +153,14 @@ class Node:
         self.face.is_closing = True
         await self._runner.cleanup()
         await self.host.close()
+        if self.recording is not None:
+            self.recording.close()
 
     def die(self, error: BaseException) -> int:
         """Say what went wrong inside; the status to exit with, at once."""
+        if self.recording is not None:
+            self.recording.note(f"died of {type(error).__name__}: {error}")
+            self.recording.close()
         if isinstance(error, DiskError):
             complain(f"{error}. The disk cannot be relied on: this node stops, and acknowledges nothing more")
             return EXIT_DISK

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/datadriven"
+	"go.etcd.io/raft/v3"
 )
 
 // patience is how long one command may take. They take milliseconds, unless messages breed messages without end.
@@ -23,8 +24,9 @@ type harness interface {
 	interrupt()
 }
 
-// newHarness chooses by the first command: the three kinds of traces share none.
-func newHarness(s *script) harness {
+// newHarness chooses by the first command: the three kinds of traces share none. The nodes of a cluster tell a tracer,
+// unless it is nil, what they do.
+func newHarness(s *script, tracer raft.TraceLogger) harness {
 	if len(s.directives) > 0 {
 		switch s.directives[0].data.Cmd {
 		case "simple", "enter-joint", "leave-joint":
@@ -33,7 +35,7 @@ func newHarness(s *script) harness {
 			return quorums{}
 		}
 	}
-	return newInteraction()
+	return newInteraction(tracer)
 }
 
 // attempt runs one command, unless it is a misuse and only lawful ones are wanted. A failure says why there is no

@@ -42,8 +42,9 @@ type interaction struct {
 	env *rafttest.InteractionEnv
 }
 
-func newInteraction() *interaction {
+func newInteraction(tracer raft.TraceLogger) *interaction {
 	return &interaction{rafttest.NewInteractionEnv(&rafttest.InteractionOpts{
+		OnConfig:                     func(config *raft.Config) { config.TraceLogger = tracer },
 		SetRandomizedElectionTimeout: setElectionTimeout,
 	})}
 }

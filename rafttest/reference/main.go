@@ -1,8 +1,9 @@
 // Command reference runs traces through the reference implementation, go.etcd.io/raft/v3, and shows every command whose
-// recorded output is not what the reference answers. With -rewrite it records the reference's answers instead.
+// recorded output is not what the reference answers. With -rewrite it records the reference's answers instead. With
+// -state-traces, built with the tag with_tla, it writes what the nodes of clusters tell the state tracer.
 //
 // Read in this order: main.go (files and counts), script.go (the file format), output.go (what counts as equal),
-// interaction.go (clusters), arithmetic.go (configurations and quorums).
+// interaction.go (clusters), arithmetic.go (configurations and quorums), state_trace.go (events instead of outputs).
 package main
 
 import (
@@ -14,6 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+
+	"go.etcd.io/raft/v3"
 )
 
 // Exit codes.
@@ -31,6 +34,7 @@ type session struct {
 	out     *bufio.Writer
 	rewrite bool
 	quiet   bool
+	states  bool
 
 	files, commands, differing, cut int
 }
@@ -51,8 +55,9 @@ func run(args []string, out *bufio.Writer, complaints io.Writer) int {
 	flags.SetOutput(complaints)
 	flags.BoolVar(&s.rewrite, "rewrite", false, "record the reference's outputs in the files, without its log lines")
 	flags.BoolVar(&s.quiet, "quiet", false, "name the places that differ, without showing how")
+	flags.BoolVar(&s.states, "state-traces", false, "write what nodes tell the state tracer; needs the tag with_tla")
 	flags.Usage = func() {
-		fmt.Fprintln(complaints, "usage: reference [-rewrite] [-quiet] FILE-OR-FOLDER...")
+		fmt.Fprintln(complaints, "usage: reference [-rewrite] [-quiet] [-state-traces] FILE-OR-FOLDER...")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(args); err != nil {
@@ -62,6 +67,10 @@ func run(args []string, out *bufio.Writer, complaints io.Writer) int {
 		flags.Usage()
 		return exitTrouble
 	}
+	if s.states && !raft.StateTraceDeployed {
+		fmt.Fprintln(complaints, "-state-traces needs a build with -tags with_tla")
+		return exitTrouble
+	}
 	files, err := find(flags.Args())
 	if err != nil {
 		fmt.Fprintln(complaints, err)
@@ -69,12 +78,19 @@ func run(args []string, out *bufio.Writer, complaints io.Writer) int {
 	}
 	prepare()
 	code := exitSame
+	work := s.file
+	if s.states {
+		work = s.traceStates
+	}
 	for _, file := range files {
-		if err := s.file(file); err != nil {
+		if err := work(file); err != nil {
 			fmt.Fprintln(complaints, err)
 			code = exitTrouble
 		}
 		out.Flush() // an error stays and is reported at the end
+	}
+	if s.states {
+		return code
 	}
 	s.summary()
 	if code == exitSame && !s.rewrite && s.differing+s.cut > 0 {
@@ -119,7 +135,7 @@ func (s *session) file(path string) error {
 		return fmt.Errorf("%s:%w", path, err)
 	}
 	s.files++
-	harness := newHarness(script)
+	harness := newHarness(script, nil)
 	for i := range script.directives {
 		d := &script.directives[i]
 		output, failure := attempt(harness, d, s.rewrite)

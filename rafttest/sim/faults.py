@@ -5,18 +5,28 @@ Each seed turns each fault on or off by itself: a fault that is always there hid
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
-from pyraft import Config, MemoryStorage, NullLogger
+from pyraft import Config, NullLogger, Storage
+from pyraft.types import LEASE_BASED, SAFE
 from rafttest.sim.disk import EVERYTHING, NOTHING, SOME
+from rafttest.sim.leases import with_leases
+from rafttest.sim.recovery import BYTES, FILES, ORDERED
 from rafttest.sim.schedule import TICK
 
 MAX_PROPOSAL_BYTES: Final = 80
+_LEASES: Final = 0.15
+"""How many seeds read by lease."""
+
+WIPED: Final = "wiped"
+OLD_BACKUP: Final = "old backup"
 
 HAPPENINGS: Final[dict[str, tuple[int, float]]] = {
-    "propose": (3, 1.0),
+    "propose": (4, 1.0),
+    "client": (2, 0.9),
     "read": (5, 0.9),
     "change": (40, 0.75),
     "compact": (20, 0.8),
@@ -31,6 +41,18 @@ HAPPENINGS: Final[dict[str, tuple[int, float]]] = {
     "clog": (60, 0.4),
     "repeat": (10, 0.5),
     "report": (50, 0.3),
+    "retry": (30, 0.5),
+    "oversized": (60, 0.3),
+    "hasty": (50, 0.5),
+    "strand": (120, 0.35),
+    "lag": (60, 0.4),
+    "evict": (150, 0.3),
+    "slow": (80, 0.3),
+    "sync_fails": (120, 0.25),
+    "write_fails": (150, 0.2),
+    "read_fails": (80, 0.25),
+    "rot": (250, 0.12),
+    "rejoin": (200, 0.15),
 }
 """What comes by chance: mean ticks between two of it, and how likely a seed has it at all."""
 
@@ -61,10 +83,34 @@ class Options:
     """How likely a node crashes between two steps of handling a Ready."""
     ticks_come_late: bool
     """The ticks that a pause held up come in a burst; otherwise they are lost."""
+    has_wire: bool
+    """Messages travel as bytes."""
+    corrupt: float
+    """How many messages are damaged on the way; nothing without a wire."""
+    misdirect: float
+    """How many messages come to somebody else."""
+    piece_bytes: int
+    """Snapshots travel in pieces of so many bytes; 0: whole."""
+    flush: str
+    """In which order what was not synced reaches the disk: see `recovery`."""
+    repeat_answers: float
+    """How many answers of the storage threads come twice."""
+    tick_rates: tuple[float, ...]
+    """How fast each node's clock runs, by id; empty: all alike."""
+    own_knobs: tuple[tuple[bool, bool], ...]
+    """Pre-vote and check-quorum of each node until healing, by id; empty: all alike."""
+    never_started: int
+    """How many of the spares are no process at all, though they may become members."""
+    amnesia: str
+    """What one node loses, which no node may: see `amnesia`; empty: nothing."""
+    fail_io: tuple[int, int]
+    """The node whose disk fails, and at the how-manieth access; (0, 0): none."""
     intervals: dict[str, int]
     """Mean ticks between two happenings of a kind; a kind that is not there does not happen."""
     election_tick: int
     heartbeat_tick: int
+    lease_reads: bool
+    """Reads are answered by lease: clocks are kept within its bound, and nothing happens that breaks its premises."""
     check_quorum: bool
     pre_vote: bool
     step_down_on_removal: bool
@@ -97,10 +143,17 @@ def draw(seed: int) -> Options:
         for name, (mean, likely) in HAPPENINGS.items()
         if random.random() < likely
     }
-    return Options(
+    voters, spares = random.choice((1, 2, 3, 3, 3, 4, 5)), random.randrange(4)
+    more = Random(f"{seed} more")
+    has_wire = more.random() < 0.25
+    is_forgetful = voters >= 3 and more.random() < 0.07
+    if is_forgetful:
+        intervals = _but(intervals, ("rot", "rejoin"))
+    nodes = range(voters + spares)
+    options = Options(
         seed=seed,
-        voters=random.choice((1, 2, 3, 3, 3, 4, 5)),
-        spares=random.randrange(4),
+        voters=voters,
+        spares=spares,
         ticks=random.randrange(250, 500),
         is_asynchronous=random.random() < 0.5,
         is_fifo=random.random() < 0.5,
@@ -114,6 +167,17 @@ def draw(seed: int) -> Options:
         crash_between=rate(0.6, 0.01),
         ticks_come_late=random.random() < 0.5,
         intervals=intervals,
+        has_wire=has_wire,
+        corrupt=more.uniform(0, 0.1) if has_wire and more.random() < 0.6 else 0.0,
+        misdirect=more.uniform(0, 0.05) if more.random() < 0.15 else 0.0,
+        piece_bytes=more.choice((0, 16, 40, 200)) if more.random() < 0.5 else 0,
+        flush=more.choice((ORDERED, BYTES, FILES)),
+        repeat_answers=more.uniform(0, 0.3) if more.random() < 0.4 else 0.0,
+        tick_rates=tuple(more.uniform(0.5, 2.0) for _ in nodes) if more.random() < 0.25 else (),
+        own_knobs=tuple((more.random() < 0.5, more.random() < 0.5) for _ in nodes) if more.random() < 0.15 else (),
+        never_started=min(spares, 1) if more.random() < 0.1 and not is_forgetful else 0,
+        amnesia=more.choice((WIPED, OLD_BACKUP)) if is_forgetful else "",
+        fail_io=(0, 0),
         election_tick=random.randrange(5, 13),
         heartbeat_tick=random.choice((1, 1, 2)),
         check_quorum=knob(),
@@ -128,11 +192,56 @@ def draw(seed: int) -> Options:
         max_inflight_msgs=random.choice((1, 2, 256)) if tiny else 256,
         max_inflight_bytes=random.choice((0, max(max_size, 1))) if tiny else 0,
         max_pending_reads=random.choice((1, 4, 65536)) if tiny else 65536,
+        lease_reads=False,
     )
+    return with_leases(options, more) if more.random() < _LEASES else options
 
 
-def config_of(o: Options, id: int, storage: MemoryStorage, random: Random) -> Config:
-    """What node `id` is told, in each of its lives."""
+_OFF: Final[dict[str, Callable[[Options], Options]]] = {
+    "drop": lambda o: replace(o, drop=0.0),
+    "duplicate": lambda o: replace(o, duplicate=0.0),
+    "late": lambda o: replace(o, late=0.0),
+    "corrupt": lambda o: replace(o, corrupt=0.0),
+    "misdirect": lambda o: replace(o, misdirect=0.0),
+    "wire": lambda o: replace(o, has_wire=False, corrupt=0.0),
+    "pieces": lambda o: replace(o, piece_bytes=0),
+    "crash_between": lambda o: replace(o, crash_between=0.0),
+    "flush": lambda o: replace(o, flush=ORDERED),
+    "repeat_answers": lambda o: replace(o, repeat_answers=0.0),
+    "asynchronous": lambda o: replace(o, is_asynchronous=False),
+    "drift": lambda o: replace(o, tick_rates=()),
+    "own_knobs": lambda o: replace(o, own_knobs=()),
+    "never_started": lambda o: replace(o, never_started=0),
+    "amnesia": lambda o: replace(o, amnesia=""),
+    "leases": lambda o: replace(o, lease_reads=False),
+}
+"""How what is no happening is left out of a seed."""
+
+
+def faults_of(options: Options) -> list[str]:
+    """The names of all that is in a seed and may be left out of it."""
+    return [name for name, off in _OFF.items() if off(options) != options] + list(options.intervals)
+
+
+def without(options: Options, names: Iterable[str]) -> Options:
+    """The same seed with some of it left out. Raises ValueError for a name that means nothing."""
+    for name in names:
+        if name in HAPPENINGS:
+            options = replace(options, intervals=_but(options.intervals, (name,)))
+        elif name in _OFF:
+            options = _OFF[name](options)
+        else:
+            known = ", ".join((*_OFF, *HAPPENINGS))
+            raise ValueError(f"{name} is nothing that could be left out; these are: {known}")
+    return options
+
+
+def _but(intervals: dict[str, int], names: Iterable[str]) -> dict[str, int]:
+    return {name: interval for name, interval in intervals.items() if name not in names}
+
+
+def config_of(o: Options, id: int, storage: Storage, random: Random, knobs: tuple[bool, bool]) -> Config:
+    """What node `id` is told, in each of its lives. `knobs`: its pre-vote and check-quorum."""
     return Config(
         id=id,
         storage=storage,
@@ -146,8 +255,9 @@ def config_of(o: Options, id: int, storage: MemoryStorage, random: Random) -> Co
         max_inflight_bytes=o.max_inflight_bytes,
         max_entry_size=MAX_PROPOSAL_BYTES,
         max_pending_reads=o.max_pending_reads,
-        check_quorum=o.check_quorum,
-        pre_vote=o.pre_vote,
+        read_only_option=LEASE_BASED if o.lease_reads else SAFE,
+        check_quorum=knobs[1],
+        pre_vote=knobs[0],
         disable_proposal_forwarding=o.disable_proposal_forwarding,
         step_down_on_removal=o.step_down_on_removal,
         strict_pre_votes=o.strict_pre_votes,

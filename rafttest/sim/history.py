@@ -56,6 +56,16 @@ class Life:
     app_applied: int = 0
     conf_entries: list[int] = field(default_factory=list)
     """Indices of membership changes handed out and not yet applied."""
+    ticks: int = 0
+    transferee: int = 0
+    transfer_began: int = 0
+    """At which of its ticks."""
+    invitable: dict[int, int] = field(default_factory=dict)
+    """To whom this leader has been handing over, and the last index when that began: what the other must have."""
+    matches: dict[int, int] = field(default_factory=dict)
+    """Highest match that was seen of each follower in this leadership."""
+    had_applied_all: bool = False
+    """When it became leader: so all that is unapplied is of its own term."""
 
 
 @dataclass(frozen=True, slots=True)

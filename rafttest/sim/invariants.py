@@ -6,8 +6,11 @@ asked of the core here, so that a history can be made up by hand and must then b
     S1 one leader a term · S2 one vote a term · S3 nothing unsaved is promised · S4 terms do not fall · S5 votes stay ·
     S6 logs match · S7 leaders only append · S8 leaders have all that was committed · S9 one order of application ·
     S10 only a quorum commits · S11 committed stays · S12 indices in order · S13 messages are possible ·
-    S14 configurations follow from the log · S15 learners do not campaign · S16 reads are not stale · S21 nothing is
-    invented · S23 bounds hold · S25 progress is honest. S20, S22 and S24 are about a run: `healing`, tests, `node`.
+    S14 configurations follow from the log · S15 learners do not campaign · S16 reads are not stale · S17 nor those by
+    lease · S19 nothing is in the log more often than it was given · S21 nothing is invented · S23 bounds hold · S24
+    refusals change nothing · S25 progress is honest · L7 transfers end.
+
+S18 and S20 are about what clients see: `kv_laws`. S22 is about two runs: `determinism`. L1 to L11: `liveness`.
 
 Source: thesis fig. 3.2 and §3.6; the names are this project's own.
 """
@@ -15,9 +18,10 @@ Source: thesis fig. 3.2 and §3.6; the names are this project's own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
-from pyraft import BasicStatus, MemoryStorage, Role, Status
+from pyraft import BasicStatus, CoreState, MemoryStorage, Role, Status
 from raftpb.codec import decode_conf_change, decode_conf_change_v2
 from raftpb.confchange import ConfChangeV2
 from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL
@@ -25,8 +29,12 @@ from raftpb.message import ConfState, Entry, Message, Snapshot
 from rafttest.sim import oracle
 from rafttest.sim.disk import term_on
 from rafttest.sim.history import Content, Life, Mirror, Truth, digest_after
+from rafttest.sim.kv_laws import Once
 from rafttest.sim.messages import MessageLaws
 from rafttest.sim.violation import Violation, demand
+
+_ALL_EVERY: Final = 64
+"""Observations between two looks at all nodes together."""
 
 _CAMPAIGNING: Final = (Role.StatePreCandidate, Role.StateCandidate, Role.StateLeader)
 
@@ -34,17 +42,25 @@ _CAMPAIGNING: Final = (Role.StatePreCandidate, Role.StateCandidate, Role.StateLe
 class Limits:
     """What S23 holds the nodes to."""
 
-    def __init__(self, message_bytes: int, uncommitted_bytes: int, pending_reads: int, inflight: int) -> None:
+    def __init__(
+        self,
+        message_bytes: int,
+        uncommitted_bytes: int,
+        pending_reads: int,
+        inflight: int,
+        transfer_ticks: int = 1 << 20,
+    ) -> None:
         self.message_bytes = message_bytes
         self.uncommitted_bytes = uncommitted_bytes
         self.pending_reads = pending_reads
         self.inflight = inflight
+        self.transfer_ticks = transfer_ticks
 
 
 class Checker:
     """The whole history, judged as it happens. `start` is what every founding member begins with."""
 
-    def __init__(self, start: Snapshot, limits: Limits) -> None:
+    def __init__(self, start: Snapshot, limits: Limits, reads_by_lease: bool = False) -> None:
         base = start.metadata
         self.limits = limits
         self.leaders: dict[int, int] = {}
@@ -63,7 +79,14 @@ class Checker:
         self.proposed: set[bytes] = {b""}
         self.acked: set[bytes] = set()
         self.reads_checked = 0
+        self.lost: set[int] = set()
+        """Nodes whose disk has lost what it had promised to keep; nothing is expected of it."""
+        self.read_law = "S17" if reads_by_lease else "S16"
+        self.quota_is_exact = True
+        """False where the application acknowledges some applies twice: then a leader counts too little."""
+        self.once = Once()
         self.messages = MessageLaws(self)
+        self._looks = 0
 
     # -- beginnings
 
@@ -75,7 +98,16 @@ class Checker:
         life = Life(boot, durable, conf, mirror, conf)
         life.app_applied = storage.snapshot().metadata.index
         life.handed_out_term = storage.initial_state()[0].term
+        life.conf_entries = [
+            index
+            for index in range(max(life.app_applied, offset) + 1, mirror.last() + 1)
+            if self._is_conf_change(index, mirror.terms[index - offset - 1])
+        ]
         self.lives[n] = life
+
+    def _is_conf_change(self, index: int, term: int) -> bool:
+        content = self.contents.get((index, term))
+        return content is not None and content.type is not ENTRY_NORMAL
 
     # -- what a node shows after each call
 
@@ -91,6 +123,9 @@ class Checker:
                 f"last {status.last_index}",
             )
         if role is not life.role or term != life.term:
+            life.invitable.clear()
+            life.matches.clear()
+            life.had_applied_all = status.applied == status.last_index - 1
             if role in _CAMPAIGNING and not oracle.is_voter(life.conf, n):
                 raise Violation("S15", f"node {n} is {role} but no voter of {life.conf}")
         elif role is Role.StateLeader and status.last_index < life.last:
@@ -103,7 +138,41 @@ class Checker:
             life.commit = status.commit
             self._commit(n, life)
         self._check_bounds(n, status)
+        if status.lead_transferee or life.transferee:
+            self._watch_transfer(n, life, status)
+        self._looks += 1
+        if self._looks % _ALL_EVERY == 0:
+            self.check_quorums_hold_commits()
         return elected
+
+    def ticked(self, n: int, count: int) -> None:
+        """The clock of node `n` has gone on; what came of it is yet to be observed."""
+        self.lives[n].ticks += count
+
+    def _watch_transfer(self, n: int, life: Life, status: BasicStatus) -> None:
+        """L7 while faults go on: by the leader's own clock, a transfer is done or given up within its time."""
+        target = status.lead_transferee
+        if target != life.transferee:
+            life.transferee, life.transfer_began = target, life.ticks
+            if target:
+                life.invitable.setdefault(target, status.last_index)
+        elif life.ticks - life.transfer_began > self.limits.transfer_ticks:
+            raise Violation(
+                "L7", f"leader {n} has been handing over to {target} for {self.limits.transfer_ticks} ticks"
+            )
+
+    def check_quorums_hold_commits(self) -> None:
+        """S11, of all nodes: without those that hold what a node knows to be committed there is no quorum. Its
+        configuration may be another one than that of the commit if a membership change lies between the two.
+        """
+        for n, life in self.lives.items():
+            commit = life.commit
+            if commit <= self.base or (life.conf_entries and life.conf_entries[0] <= commit):
+                continue
+            term = self.truth[commit].term
+            others = [m for m in oracle.members_of(life.conf) if not self._holds(m, commit, term)]
+            if oracle.is_quorum(life.conf, others) and not self.lost & {*others}:
+                raise Violation("S11", f"{commit}, committed by node {n}, is missing on the quorum {others}")
 
     def index_to_show(self, term: int) -> int:
         """The highest index that was committed before `term`, which its leader must have."""
@@ -141,18 +210,14 @@ class Checker:
         self.highest = index
         self.truth[index] = truth = Truth(term, content.type, content.data, life.term)
         self.states[index] = digest_after(self.states[index - 1], index, term, content.type, content.data)
+        if content.type is ENTRY_NORMAL and content.data:
+            self.once.committed(index, content.data)
         if truth.is_conf_change():
             following = oracle.change(self.conf, change_of(truth.type, truth.data))
             if following is not None:
-                self._check_succession(index, following)
+                check_succession(index, self.conf, following)
                 self.conf = following
             self.confs[index] = self.conf
-
-    def _check_succession(self, index: int, after: ConfState) -> None:
-        before = self.conf
-        demand(oracle.is_sound(after), "S14", f"the configuration after {index} is {after}")
-        if not after.voters_outgoing and not before.voters_outgoing:
-            demand(len({*before.voters} ^ {*after.voters}) <= 1, "S14", f"{index} leads from {before} to {after}")
 
     def _holds(self, m: int, index: int, term: int) -> bool:
         return m in self.lives and term_on(self.lives[m].durable, index) in {0, term}
@@ -210,6 +275,17 @@ class Checker:
         """Message `m` leaves node `n`."""
         self.messages.left(n, self.lives[n], m)
 
+    def offered(self, n: int, data: bytes) -> None:
+        """Node `n` is given a proposal, by its application or by a message."""
+        if self.lives[n].role is Role.StateLeader:
+            self.once.offered(data)
+
+    def refused(self, n: int, before: CoreState, after: CoreState, what: object) -> None:
+        """Node `n` has refused `what`; a counter is all that may differ."""
+        before = replace(before, anomalies=replace(before.anomalies, refused_messages=after.anomalies.refused_messages))
+        if after != before:
+            raise Violation("S24", f"node {n} changed although it refused {what!r}")
+
     # -- disks
 
     def persisted(self, n: int) -> None:
@@ -245,6 +321,7 @@ class Checker:
     def configured(self, n: int, index: int, conf: ConfState) -> None:
         """Node `n` has acted on the membership change at `index`, and is in `conf` now."""
         life = self.lives[n]
+        life.matches.clear()  # who was removed and comes back is a stranger
         life.former_conf, life.conf = life.conf, conf
         if conf != self.confs[index]:
             raise Violation("S14", f"node {n} is in {conf} after {index}; by the log it is {self.confs[index]}")
@@ -278,7 +355,9 @@ class Checker:
         if (asked, boot) != (n, self.lives[n].boot):
             raise Violation("S16", f"node {n} answers read {context!r} of node {asked}, life {boot}, or does it again")
         if index < floor:
-            raise Violation("S16", f"node {n} answers read {context!r} with {index}; {floor} was committed when asked")
+            raise Violation(
+                self.read_law, f"node {n} answers read {context!r} with {index}; {floor} was committed when asked"
+            )
         self.reads_checked += 1
 
     # -- the leader's view of the others
@@ -292,14 +371,40 @@ class Checker:
         for id, one in status.progress.items():
             if not one.match < one.next or one.match > status.last_index:
                 raise Violation("S25", f"leader {n}: {id} has match {one.match}, next {one.next}")
+            if one.match < life.matches.get(id, 0):
+                raise Violation("S25", f"leader {n}: the match of {id} falls from {life.matches[id]} to {one.match}")
+            life.matches[id] = one.match
             if one.inflights.count() > self.limits.inflight:
                 raise Violation("S23", f"leader {n} has {one.inflights.count()} messages under way to {id}")
-            other = self.lives.get(id)
-            if other is None or one.match == 0 or other.durable.initial_state()[0].term > life.term:
-                continue
-            held, own = term_on(other.durable, one.match), life.mirror.term(one.match)
-            if held is None or (held != 0 and own not in {0, held}):
-                raise Violation("S25", f"leader {n} believes that {id} holds {one.match}; it has term {held} there")
+            if id not in self.lost:
+                self._check_match(n, life, id, one.match)
+        if life.had_applied_all and life.mirror.last() == status.last_index:
+            self._check_quota(n, life, status)
+
+    def _check_match(self, n: int, life: Life, id: int, match: int) -> None:
+        other = self.lives.get(id)
+        if other is None or match == 0 or other.durable.initial_state()[0].term > life.term:
+            return
+        held, own = term_on(other.durable, match), life.mirror.term(match)
+        if held is None or (held != 0 and own not in {0, held}):
+            raise Violation("S25", f"leader {n} believes that {id} holds {match}; it has term {held} there")
+
+    def _check_quota(self, n: int, life: Life, status: Status) -> None:
+        size = 0
+        for index in range(max(status.applied, life.mirror.offset) + 1, status.last_index + 1):
+            size += len(self.contents[index, life.term].data)
+        if status.uncommitted_size > size or (status.uncommitted_size < size and self.quota_is_exact):
+            raise Violation(
+                "S23", f"leader {n} counts {status.uncommitted_size} bytes as uncommitted; there are {size}"
+            )
+
+
+def check_succession(index: int, before: ConfState, after: ConfState) -> None:
+    """S14: the change at `index` leads to a sound configuration whose quorums meet those of the one before."""
+    demand(oracle.is_sound(after), "S14", f"the configuration after {index} is {after}")
+    if not after.voters_outgoing and not before.voters_outgoing:
+        demand(len({*before.voters} ^ {*after.voters}) <= 1, "S14", f"{index} leads from {before} to {after}")
+    demand(oracle.quorums_meet(before, after), "S14", f"quorums of {before} and {after}, made at {index}, do not meet")
 
 
 def change_of(type: object, data: bytes) -> ConfChangeV2:

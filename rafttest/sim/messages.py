@@ -65,13 +65,33 @@ class MessageLaws:
         elif m.type is MSG_HEARTBEAT:
             if m.commit > life.commit:
                 raise Violation("S13", f"heartbeat of node {n} commits {m.commit}, it has {life.commit}")
+            if not self._may_hold(m.to, m.commit, m.term):
+                raise Violation("S13", f"heartbeat of node {n} commits {m.commit}, which {m.to} does not have")
         elif m.type is MSG_SNAP:
             snapshot = m.snapshot
             if snapshot is None or snapshot.metadata.index > life.app_applied:
                 raise Violation("S13", f"node {n} has applied {life.app_applied} and sends {m!r}")
             self.leader_logs.setdefault((m.term, snapshot.metadata.index), snapshot.metadata.term)
-        elif not oracle.is_voter(life.conf, m.to) and not oracle.is_voter(life.former_conf, m.to):
+        else:
+            self._check_invitation(n, life, m)
+
+    def _check_invitation(self, n: int, life: Life, m: Message) -> None:
+        if not oracle.is_voter(life.conf, m.to) and not oracle.is_voter(life.former_conf, m.to):
             raise Violation("S13", f"node {n} invites {m.to} to campaign, which is no voter of {life.conf}")
+        needed = life.invitable.get(m.to) if m.term == life.term else 0
+        if needed is None:
+            raise Violation("S13", f"node {n} invites {m.to} to campaign, and is not handing over to it")
+        if not self._may_hold(m.to, needed, m.term):
+            raise Violation("S13", f"node {n} invites {m.to} to campaign, which lacks entry {needed}")
+
+    def _may_hold(self, m: int, index: int, term: int) -> bool:
+        """True if a leader of `term` may believe that node `m` has its entry at `index`: the disk of `m` has one there,
+        or has gone on to a later term, or has been lost.
+        """
+        other = self.checker.lives.get(m)
+        if other is None or index <= self.checker.base or m in self.checker.lost:
+            return True
+        return other.durable.initial_state()[0].term > term or term_on(other.durable, index) is not None
 
     def _check_append(self, n: int, m: Message) -> None:
         if len(m.entries) > 1 and encoded_size(m.entries) > self.checker.limits.message_bytes:

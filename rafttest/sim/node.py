@@ -12,22 +12,25 @@ from random import Random
 from pyraft import (
     ConfChangeError,
     ForwardedProposalDroppedError,
+    NodeFailedError,
     RawNode,
     Ready,
     Role,
     SnapshotStatus,
     StepError,
 )
-from raftpb.enums import ENTRY_NORMAL, MSG_APP_RESP, MSG_PROP
+from raftpb.enums import ENTRY_NORMAL, MSG_APP_RESP, MSG_PROP, MSG_STORAGE_APPLY_RESP
 from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, HardState, Message, Snapshot
 from rafttest.sim import oracle
-from rafttest.sim.disk import Disk, term_on
+from rafttest.sim.disk import READ, Disk, DiskError, Reads, term_on
 from rafttest.sim.faults import config_of
 from rafttest.sim.history import digest_after
 from rafttest.sim.invariants import change_of
+from rafttest.sim.machine import decode
 from rafttest.sim.schedule import TICK, Action
+from rafttest.sim.sightings import Sightings
 from rafttest.sim.violation import Violation
-from rafttest.sim.world import World, count_ready, describe
+from rafttest.sim.world import World, describe
 
 _PROGRESS_EVERY = 16
 _REFUSAL_EVERY = 8
@@ -42,12 +45,17 @@ class Node:
         self.disk = disk
         self.boot = 0
         self.is_up = False
+        self.is_lost = False
+        """It never runs again: its disk is gone, or it has been given up."""
         self.paused_until = 0
         self.missed_ticks = 0
         self.waiting: set[bytes] = set()
         self._touched = 0
+        self.random = Random(f"{world.options.seed} node {id}")
+        rates = world.options.tick_rates
+        self._tick_moments = int(TICK / rates[id - 1]) if id <= len(rates) else TICK
         self.start()
-        world.schedule.after(world.random.randrange(1, TICK), self._tick)
+        world.schedule.after(self.random.randrange(1, TICK), self._tick)
 
     # -- life and death
 
@@ -62,41 +70,94 @@ class Node:
         self.apply_work: deque[Message] = deque()
         self.applied = snapshot.metadata.index
         self.state = snapshot.data
+        self.machine = world.machines.at(self.state)
         self.conf = snapshot.metadata.conf_state
         self.knows_conf = True
         self.waiting.clear()
-        self.raw = RawNode(config_of(world.options, self.id, self.disk.cache, Random(world.random.randrange(1 << 32))))
+        self.reads_waiting: list[tuple[int, bytes]] = []
+        self.started = world.schedule.now
+        self.sightings = Sightings(self)
         world.checker.booted(self.id, self.boot, self.disk.durable, self.disk.cache, self.conf)
         world.note(f"start {self.id}")
         world.count("starts")
+        try:
+            self.raw = self._new_core()
+        except DiskError as error:
+            self.fail(error, has_core=False)
+            return
         self.settle()
+
+    def _new_core(self) -> RawNode:
+        world, o = self.world, self.world.options
+        may_fail = "read_fails" in o.intervals or o.fail_io[0] == self.id
+        storage = Reads(self.disk) if may_fail and not world.is_calm else self.disk.cache
+        has_own = self.id <= len(o.own_knobs) and not world.is_calm
+        knobs = o.own_knobs[self.id - 1] if has_own else (o.pre_vote, o.check_quorum)
+        self.has_check_quorum = knobs[1]
+        return RawNode(config_of(o, self.id, storage, Random(self.random.randrange(1 << 32)), knobs))
 
     def crash(self) -> None:
         """Stop in the midst of everything."""
         world = self.world
+        self.sightings.crashing()
         self.is_up = False
         self.paused_until = 0
-        lost = self.disk.crash(world.options.kept, world.random)
+        lost = self.disk.crash(world.options.kept, self.random)
+        world.network.streams.forget(self.id)
         world.note(f"crash {self.id} lost={lost}")
         world.count("crashes")
         world.count("crashes that lost writes", int(lost > 0))
+        world.count("tails cut off at a start", int(self.disk.is_repaired))
         world.count("all nodes down", int(not world.up()))
-        down = world.random.randrange(1, 4 * world.options.election_tick * TICK)
+        down = self.random.randrange(1, 4 * world.options.election_tick * TICK)
         world.schedule.after(down, self.restart)
 
+    def lose(self, why: str) -> None:
+        """Stop, and never run again."""
+        self.world.note(f"lose {self.id} {why}")
+        self.world.count(f"nodes lost: {why}")
+        self.is_lost = True
+        if self.is_up:
+            self.crash()
+
+    def fail(self, error: DiskError, has_core: bool = True) -> None:
+        """The disk has failed: nothing is sent or acknowledged any more, until a restart finds what was synced."""
+        self.world.note(f"fail {self.id} {error.access}")
+        self.world.count(f"nodes whose disk failed at a {error.access}")
+        if error.access == READ and has_core:
+            self._demand_dead()
+        self.crash()
+
+    def heal(self) -> None:
+        """Faults end; a node that ran with settings of its own is started with those of the others."""
+        self.disk.broken, self.disk.fail_at = "", 0
+        self.paused_until = min(self.paused_until, self.world.schedule.now)
+        if self.world.options.own_knobs and self.is_up:
+            self.crash()
+        self.restart()
+
     def restart(self) -> None:
-        """Start unless it runs."""
-        if not self.is_up:
+        """Start unless it runs or is lost."""
+        if not self.is_up and not self.is_lost:
             self.start()
 
     def _crashes_here(self, where: str) -> bool:
         world = self.world
         rate = world.options.crash_between
-        if world.is_calm or rate == 0 or world.random.random() >= rate:
+        if world.is_calm or rate == 0 or self.random.random() >= rate:
             return False
         world.count(f"crashes {where}")
         self.crash()
         return True
+
+    def _demand_dead(self) -> None:
+        """D8: once the Storage has failed, the core does nothing any more."""
+        for call in (self.raw.has_ready, self.raw.ready, self.raw.tick, self.raw.campaign, self.raw.export_state):
+            try:
+                call()
+            except NodeFailedError:
+                continue
+            raise Violation("D8", f"node {self.id} goes on after its disk failed: {call}")
 
     # -- pauses and time
 
@@ -123,7 +184,7 @@ class Node:
 
     def _tick(self) -> None:
         world = self.world
-        world.schedule.after(TICK, self._tick)
+        world.schedule.after(TICK if world.is_calm else self._tick_moments, self._tick)
         if not self.is_up or (world.is_led and self.id not in world.members()):
             return
         if world.is_calm and not oracle.is_voter(self.conf, self.id) and self._leads():
@@ -134,32 +195,42 @@ class Node:
         count = 1 + (self.missed_ticks if world.options.ticks_come_late else 0)
         self.missed_ticks = 0
         world.note(f"tick {self.id} {count}")
+        world.checker.ticked(self.id, count)
+        led_in = world.checker.lives[self.id].term if self._leads() else 0
         self.raw.tick(count)
         self.settle()
+        if led_in:
+            self.sightings.ticked(led_in)
 
     # -- messages
 
-    def receive(self, m: Message) -> None:
-        """Take a message from the network."""
+    def receive(self, m: Message, sent: int = 0) -> None:
+        """Take a message from the network, which left its sender at the moment `sent`."""
         world = self.world
-        world.note(f"deliver {describe(m)}")
+        world.note(f"deliver {describe(m)}", m)
         if m.term and m.term < world.checker.lives[self.id].term:
             world.count("messages of an old term")
         self._touched += 1
         before = self.raw.export_state() if self._touched % _REFUSAL_EVERY == 0 else None
+        if m.type is MSG_PROP:
+            for entry in m.entries:
+                world.checker.offered(self.id, entry.data)
+        look_again = self.sightings.arriving(m, sent)
         try:
             self.raw.step(m)
         except ForwardedProposalDroppedError as error:
             world.count(f"forwarded proposals dropped: {error.reason.name}")
         except StepError as error:
             world.count("messages refused")
+            world.count("messages for somebody else refused", int(m.to != self.id))
+            if world.observer is not None:
+                world.observer.refused(error)
             if before is not None:
-                after = self.raw.export_state()
-                after.anomalies.refused_messages = before.anomalies.refused_messages
-                if after != before:
-                    raise Violation("S24", f"node {self.id} changed although it refused {m!r}") from error
+                world.checker.refused(self.id, before, self.raw.export_state(), m)
         else:
             world.count("proposals forwarded", int(m.type is MSG_PROP))
+        if look_again is not None:
+            look_again()
         self.settle()
         if m.type is MSG_APP_RESP and self._touched % _PROGRESS_EVERY == 0:
             self._show_progress()
@@ -174,10 +245,12 @@ class Node:
         """The transport could not deliver."""
         if self.is_up:
             self.raw.report_unreachable(to)
+            self.sightings.unreachable(to)
             self.settle()
 
     def _send(self, m: Message) -> None:
         self.world.checker.left(self.id, m)
+        self.sightings.leaving(m)
         self.world.count(m.type.name)
         self.world.send(m)
         snapshot = m.snapshot
@@ -190,28 +263,26 @@ class Node:
         self._observe()
         if not self.is_busy and not self.is_work_due and self.raw.has_ready():
             self.is_work_due = True
-            self._later(self.world.random.randrange(1, 20), self._work)
+            self._later(self.random.randrange(1, 20), self._work)
 
     def _observe(self) -> None:
         checker, status = self.world.checker, self.raw.basic_status()
-        life = checker.lives[self.id]
-        if life.role is Role.StateLeader and status.soft_state.role is not Role.StateLeader:
-            self.world.count("leaders that stepped down in their term", int(life.term == status.term))
+        if self.world.observer is not None:
+            self.world.observer.touched(self.id)
+        self.sightings.observed(status)
         if checker.observed(self.id, status):
             self._show_election(status.term, status.last_index, status.commit)
 
     def _show_election(self, term: int, last: int, commit: int) -> None:
-        world, state = self.world, self.raw.export_state()
-        index = world.checker.index_to_show(term)
+        checker, state = self.world.checker, self.raw.export_state()
+        index = checker.index_to_show(term)
         position = index - state.base
         if position >= 0:
             there = state.entries[position].term if position < len(state.entries) else None
         else:
             there = term_on(self.disk.cache, index)
-        world.checker.elected(self.id, term, last, index, there)
-        world.count("elections")
-        world.count("elections in a joint configuration", int(bool(self.conf.voters_outgoing)))
-        world.count("elections behind the commit index of another", int(commit < world.checker.highest))
+        checker.elected(self.id, term, last, index, there)
+        self.sightings.elected(commit)
 
     def _leads(self) -> bool:
         return self.world.checker.lives[self.id].role is Role.StateLeader
@@ -219,6 +290,7 @@ class Node:
     def _show_progress(self) -> None:
         if self._leads():
             self.world.checker.progress_seen(self.id, self.raw.status())
+            self.sightings.windows()
 
     # -- Ready
 
@@ -231,7 +303,7 @@ class Node:
             f"ready {self.id} entries={len(ready.entries)} committed={len(ready.committed_entries)} "
             f"messages={len(ready.messages)} state={ready.hard_state}"
         )
-        count_ready(world, self.id, ready)
+        self.sightings.ready(ready)
         world.checker.handed_out(self.id, ready.entries, ready.snapshot)
         self._answer_reads(ready)
         if world.options.is_asynchronous:
@@ -242,17 +314,17 @@ class Node:
         if self._crashes_here("before the write is durable"):
             return
         is_slow = (ready.must_sync or ready.snapshot is not None) and not world.is_calm
-        self._later(
-            world.random.randrange(1, 1 + (world.options.disk_delay if is_slow else 1)), lambda: self._send_all(ready)
-        )
+        self._later(self._duration(world.options.disk_delay if is_slow else 1), lambda: self._send_all(ready))
 
     def _answer_reads(self, ready: Ready) -> None:
         for read in ready.read_states:
             self.world.checker.read_answered(self.id, read.context, read.index)
             self.world.count("reads answered")
+            self.sightings.answered(read)
+            self.world.clients.confirm(self, read.context, read.index)
         for aborted in ready.aborted_reads:
             self.world.checker.read_floors.pop(aborted.context, None)
-            self.world.count("reads aborted")
+            self.sightings.aborted(aborted)
 
     def _send_all(self, ready: Ready) -> None:
         if ready.must_sync or ready.snapshot is not None:
@@ -263,8 +335,8 @@ class Node:
             self._send(m)
         if self._crashes_here("after sending"):
             return
-        delay = 1 if self.world.is_calm or not ready.committed_entries else self.world.options.apply_delay
-        self._later(self.world.random.randrange(1, 1 + delay), lambda: self._apply_all(ready))
+        delay = self.world.options.apply_delay if ready.committed_entries else 1
+        self._later(self._duration(delay), lambda: self._apply_all(ready))
 
     def _sync(self) -> None:
         self.disk.sync()
@@ -307,7 +379,13 @@ class Node:
         self._later(self._duration(self.world.options.apply_delay), self._apply_next)
 
     def _duration(self, most: int) -> int:
-        return self.world.random.randrange(1, 1 + (2 if self.world.is_calm else most))
+        if self.world.is_calm:
+            return self.random.randrange(1, 3)
+        moments, slow = self.random.randrange(1, 1 + most), self.world.network.slow
+        if not slow:
+            return moments
+        most = 4 * self.world.options.election_tick * TICK  # so that what began before healing ends soon after it
+        return min(moments * slow.get(self.id, 1), max(moments, most))
 
     def _append(self) -> None:
         m = self.append_work[0]
@@ -341,11 +419,26 @@ class Node:
             if response.to != self.id:
                 self._send(response)
                 continue
-            try:
-                self.raw.step_storage(response)
-            except StepError:  # the own vote or acknowledgement of a node that is no member any more
-                self.world.count("storage answers refused")
-            self._observe()
+            self._answer(response)
+            if response.type is not MSG_STORAGE_APPLY_RESP and self._repeats():
+                self._later(self.random.randrange(1, 3 * TICK), lambda response=response: self._repeat(response))  # type: ignore[misc]
+        self.settle()
+
+    def _repeats(self) -> bool:
+        """A1. Not of what was applied: the quota and the limit on what is being applied would be released twice."""
+        return not self.world.is_calm and self.random.random() < self.world.options.repeat_answers
+
+    def _answer(self, response: Message) -> None:
+        try:
+            self.raw.step_storage(response)
+        except StepError:  # the own vote or acknowledgement of a node that is no member any more
+            self.world.count("storage answers refused")
+        self._observe()
+
+    def _repeat(self, response: Message) -> None:
+        self.world.note(f"repeat {self.id} {describe(response)}")
+        self.world.count("storage answers repeated")
+        self._answer(response)
         self.settle()
 
     # -- the application
@@ -356,8 +449,10 @@ class Node:
         self.world.checker.restored(self.id, snapshot)
         self.applied = snapshot.metadata.index
         self.state = snapshot.data
+        self.machine = self.world.machines.at(self.state)
         self.conf = snapshot.metadata.conf_state
         self.knows_conf = True
+        self.world.clients.serve(self)
 
     def _apply(self, entry: Entry) -> None:
         """One committed entry, unless a snapshot has brought it along already."""
@@ -370,20 +465,28 @@ class Node:
         self.state = digest_after(self.state, entry.index, entry.term, entry.type, entry.data)
         if entry.type is not ENTRY_NORMAL:
             self._change_members(entry)
-        elif entry.data in self.waiting:
+        elif (request := decode(entry.data)) is not None:
+            if self.machine.take(request, entry.index):
+                world.checker.once.took_effect(self.id, entry.index, request.client, request.number)
+            else:
+                world.count("requests recognised as repeated")
+        if entry.data in self.waiting:
             self.waiting.discard(entry.data)
             world.checker.acked.add(entry.data)
             world.count("proposals acknowledged")
+            world.clients.acknowledge(entry.data)
+        if self.reads_waiting:
+            world.clients.serve(self)
 
     def _change_members(self, entry: Entry) -> None:
         if self.raw.export_state().snapshot is not None:
             # The core has taken over a later configuration, with a snapshot that the application is yet to see.
             self.knows_conf = False
             return
+        before, led = self.conf, self._leads()
         try:
             self.conf = self.raw.apply_conf_change(change_of(entry.type, entry.data))
-            self.world.count("membership changes applied")
-            self.world.count("joint configurations entered", int(bool(self.conf.voters_outgoing)))
+            self.sightings.changed_members(entry, before, led)
         except ConfChangeError:
             self.world.count("membership changes that were impossible")
         self.world.checker.configured(self.id, entry.index, self.conf)
@@ -396,5 +499,7 @@ class Node:
         if self.knows_conf and cache.snapshot().metadata.index < self.applied <= known:
             self.world.note(f"snapshot {self.id} {self.applied} {behind}")
             self.world.count("snapshots made")
+            self.world.machines.keep(self.state, self.machine)
             self.disk.keep_snapshot(self.applied, self.conf, self.state, self.applied - behind)
             self.world.checker.compacted(self.id, cache)
+            self.sightings.compacted()

@@ -36,6 +36,18 @@ def is_sound(conf: ConfState) -> bool:
     return bool(conf.voters) and not voters & {*conf.learners} and {*conf.learners_next} <= {*conf.voters_outgoing}
 
 
+def quorums_meet(one: ConfState, other: ConfState) -> bool:
+    """True if every quorum of one shares a member with every quorum of the other: whoever is not in a quorum of one
+    must not make a quorum of the other.
+    """
+    ids = sorted({*one.voters, *one.voters_outgoing, *other.voters, *other.voters_outgoing})
+    for chosen in range(1 << len(ids)):
+        inside = [id for at, id in enumerate(ids) if chosen >> at & 1]
+        if is_quorum(one, inside) and is_quorum(other, [id for id in ids if id not in inside]):
+            return False
+    return True
+
+
 def change(conf: ConfState, asked: ConfChangeV2) -> ConfState | None:
     """What `asked` makes of `conf`; None if that is impossible."""
     joint = bool(conf.voters_outgoing)

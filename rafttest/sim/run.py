@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from rafttest.sim.disk import Disk
+from rafttest.sim.amnesia import UNNOTICED, Amnesia
 from rafttest.sim.faults import Options, draw
 from rafttest.sim.healing import Healing
-from rafttest.sim.node import Node
+from rafttest.sim.nemesis import Nemesis, add_node
+from rafttest.sim.observer import Observer
+from rafttest.sim.oracle import members_of
 from rafttest.sim.schedule import TICK
 from rafttest.sim.violation import Violation
 from rafttest.sim.workload import Workload
@@ -26,29 +28,60 @@ class Result:
     last_events: tuple[str, ...]
 
 
-def run(seed: int, keeps_all: bool = False) -> Result:
-    """Faults first, then healing; stops at the first violation. `keeps_all`: `last_events` holds the whole trace."""
-    world = World(draw(seed))
+def run(seed: int, keeps_all: bool = False, observer: Observer | None = None, options: Options | None = None) -> Result:
+    """Faults first, then healing; stops at the first violation. `keeps_all`: `last_events` holds the whole trace.
+    `observer` sees all of it. `options`: what the seed stands for, if some of it is to be left out.
+    """
+    world = World(draw(seed) if options is None else options)
     world.keeps_all = keeps_all
+    world.observer = observer
+    if observer is not None:
+        observer.begins(world)
     violation: Violation | None = None
+    amnesia = Amnesia(world)
     try:
-        _play(world)
+        _play(world, amnesia)
     except Violation as error:
         violation = error
     except Exception as error:
         violation = Violation("S24", f"{type(error).__name__} escaped: {error}")
         violation.__cause__ = error
+    if amnesia.has_struck:
+        violation = _judge(world, amnesia, violation)
     counts = {name: count for name, count in sorted(world.counts.items()) if count}
     counts["reads checked"] = world.checker.reads_checked
     return Result(world.options, world.events, world.trace_hash(), counts, violation, tuple(world.recent))
 
 
-def _play(world: World) -> None:
+def _judge(world: World, amnesia: Amnesia, violation: Violation | None) -> Violation | None:
+    end = amnesia.judge(violation)
+    if end == UNNOTICED:
+        without_it = run(world.options.seed, options=replace(world.options, amnesia=""))
+        if without_it.violation is not None:
+            return violation
+    if end:
+        world.count(end)
+        return None
+    return violation
+
+
+def _play(world: World, amnesia: Amnesia) -> None:
     options = world.options
-    for id in range(1, options.voters + options.spares + 1):
-        world.nodes[id] = Node(world, id, Disk(world.start if id <= options.voters else None))
+    size = options.voters + options.spares
+    for id in range(1, size + 1):
+        add_node(world, id)
+        if id in world.absent:
+            world.nodes[id].lose("never started")
     workload = Workload(world)
     workload.begin()
-    while world.schedule.step(options.ticks * TICK):
+    Nemesis(world, workload).begin()
+    amnesia.begin()
+    world.count("nodes with settings of their own", len(options.own_knobs))
+    world.count("clocks of different speed", len(options.tick_rates))
+    while world.step(options.ticks * TICK):
         pass
+    absent_members = [id for conf in world.checker.confs.values() for id in world.absent if id in members_of(conf)]
+    world.count("members that never started", len(absent_members))
     Healing(world, workload).run()
+    if world.has_suspicion and not amnesia.has_struck:
+        raise Violation("S25", "a node suspects that a log has lost entries, and none has")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from pyraft import MisuseError, ProposalDroppedError, ReadDroppedError, Role, SnapshotStatus
+from pyraft import MisuseError, ProposalDroppedError, Role, SnapshotStatus
 from raftpb.confchange import AnyConfChange, ConfChange, ConfChangeSingle, ConfChangeV2
 from raftpb.enums import (
     ADD_LEARNER_NODE,
@@ -15,6 +15,7 @@ from raftpb.enums import (
     TRANSITION_JOINT_EXPLICIT,
     TRANSITION_JOINT_IMPLICIT,
 )
+from rafttest.sim.clients import ask, offer
 from rafttest.sim.faults import MAX_PROPOSAL_BYTES
 from rafttest.sim.node import Node
 from rafttest.sim.schedule import TICK
@@ -34,15 +35,16 @@ class Workload:
     def begin(self) -> None:
         """Let everything happen that this seed has."""
         for name in self.world.options.intervals:
-            self._arrange(name)
+            if name in _HAPPENINGS:
+                self._arrange(name)
 
     def _arrange(self, name: str) -> None:
         interval = self.world.options.intervals[name] * TICK
 
         def happen() -> None:
             if not self.world.is_calm:
-                _HAPPENINGS[name](self)
                 self._arrange(name)
+                _HAPPENINGS[name](self)
 
         self.world.schedule.after(self.world.random.randrange(1, 2 * interval), happen)
 
@@ -67,17 +69,16 @@ class Workload:
         world = self.world
         self.sent += 1
         data = (b"%d " % self.sent).ljust(world.random.choice((1, 10, 40, MAX_PROPOSAL_BYTES)), b".")
-        world.checker.proposed.add(data)
         world.note(f"propose {node.id} {self.sent}")
-        try:
-            node.raw.propose(data)
-        except ProposalDroppedError as error:
-            world.count(f"proposals dropped: {error.reason.name}")
+        if not offer(world, node, data):
             return None
-        node.waiting.add(data)
-        world.count("proposals")
         node.settle()
         return data
+
+    def client(self) -> None:
+        """A client of the map does something."""
+        if (node := self._pick()) is not None:
+            self.world.clients.act(node)
 
     def read(self) -> None:
         """Somebody asks for a read index."""
@@ -90,14 +91,8 @@ class Workload:
         self.sent += 1
         context = b"read %d" % self.sent
         world.note(f"read {node.id} {self.sent}")
-        world.checker.read_invoked(node.id, context)
-        try:
-            node.raw.read_index(context)
-        except ReadDroppedError as error:
-            world.count(f"reads dropped: {error.reason.name}")
-            del world.checker.read_floors[context]
+        if not ask(world, node, context):
             return None
-        world.count("reads")
         node.settle()
         return context
 
@@ -122,7 +117,7 @@ class Workload:
         node.settle()
 
     def _any_change(self) -> AnyConfChange:
-        random, ids = self.world.random, list(self.world.nodes)
+        random, ids = self.world.random, self.world.candidates()
         if random.random() < 0.4:
             return ConfChange(random.choice(_STEPS), random.choice(ids))
         chosen = random.sample(ids, min(len(ids), random.choice((1, 1, 2, 2, 3))))
@@ -240,6 +235,7 @@ class Workload:
 
 _HAPPENINGS: Final[dict[str, Callable[[Workload], None]]] = {
     "propose": Workload.propose,
+    "client": Workload.client,
     "read": Workload.read,
     "change": Workload.change,
     "compact": Workload.compact,

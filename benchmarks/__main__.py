@@ -1,0 +1,130 @@
+"""`python -m benchmarks`: measure pyraft beside its peers. README.md here says what the columns mean."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from benchmarks import plan, table
+from benchmarks.builds import UnavailableError
+from benchmarks.engines import KINDS, Engine, Kind
+from benchmarks.measure import Effort, Result, measure
+from benchmarks.plan import Row
+
+FULL = Effort(seconds=0.35, rounds=5)
+QUICK = Effort(seconds=0.12, rounds=3)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what the command line names; 1 if a row was refused or an engine failed."""
+    options = parse(arguments)
+    console = Console(stderr=False, width=None if sys.stdout.isatty() else 200)
+    engines = build(console, [kind for kind in KINDS if not options.engines or kind.name in options.engines])
+    rows = [
+        row
+        for row in plan.rows()
+        if (not options.only or row.workload in options.only)
+        and (options.all or not options.quick or row.quick)
+        and options.match in row.label
+    ]
+    if not rows:
+        console.print("no row matches")
+        return 2
+    effort = QUICK if options.quick else FULL
+    effort = Effort(options.seconds or effort.seconds, options.rounds or effort.rounds)
+    results = run(console, rows, engines, effort)
+    console.print(table.terminal_table(results))
+    return report_failures(console, results)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    workloads = list(dict.fromkeys(row.workload for row in plan.rows()))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    add = parser.add_argument
+    add("--only", type=_names(workloads), default=(), metavar="A,B", help=f"workloads: {', '.join(workloads)}")
+    names = [kind.name for kind in KINDS]
+    add("--engines", type=_names(names), default=(), metavar="A,B", help=f"engines: {', '.join(names)}")
+    add("--match", default="", metavar="TEXT", help="only rows whose label contains this")
+    add("--quick", action="store_true", help="fewer rows, rounds and seconds: one look")
+    add("--all", action="store_true", help="with --quick: all rows nevertheless")
+    add("--rounds", type=int, default=0, help="measurements of each engine in each row")
+    add("--seconds", type=float, default=0.0, help="length of one measurement")
+    return parser.parse_args(arguments)
+
+
+def _names(known: Sequence[str]) -> argparse._ActionsContainer | object:
+    def read(text: str) -> tuple[str, ...]:
+        asked = tuple(text.split(","))
+        for name in asked:
+            if name not in known:
+                raise argparse.ArgumentTypeError(f"{name!r} is none of {', '.join(known)}")
+        return asked
+
+    return read
+
+
+def build(console: Console, kinds: Sequence[Kind]) -> list[Engine]:
+    """Build what is to be measured; say what is left out, and why."""
+    engines = []
+    with console.status("") as status, ThreadPoolExecutor(2) as pool:
+        waiting = {kind.name: pool.submit(kind.build) for kind in kinds}
+        for kind in kinds:
+            left = [other.title for other in kinds if not waiting[other.name].done()]
+            status.update(f"building (minutes, the first time): {', '.join(left)}")
+            try:
+                engines.append(waiting[kind.name].result())
+            except UnavailableError as error:
+                console.print(f"left out: {kind.title}: {error}", style="yellow")
+    return engines
+
+
+def run(console: Console, rows: Sequence[Row], engines: Sequence[Engine], effort: Effort) -> list[Result]:
+    """Measure `rows`, with a bar that tells how far it is."""
+    columns = (
+        TextColumn("{task.description:<44}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    results = []
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=len(rows) * len(engines) * (effort.rounds + 1))
+        for position, row in enumerate(rows):
+            name = f"{row.workload} {row.label}"
+            results.append(
+                measure(row, engines, effort, lambda who, name=name: _tick(progress, task, f"{name} {who}"))  # type: ignore[misc]
+            )
+            progress.update(task, completed=(position + 1) * len(engines) * (effort.rounds + 1))
+    return results
+
+
+def _tick(progress: Progress, task: object, text: str) -> None:
+    progress.update(task, advance=1, description=text)  # type: ignore[arg-type]
+
+
+def report_failures(console: Console, results: Sequence[Result]) -> int:
+    """Print what went wrong."""
+    failed = False
+    for result in results:
+        where = f"{result.row.workload} {result.row.label}"
+        if result.refusal:
+            failed = True
+            console.print(f"refused: {where}: {result.refusal}", style="red")
+        for name, timing in result.timings.items():
+            if timing.failure:
+                failed = True
+                console.print(f"failed: {where}: {name}: {timing.failure}", style="red")
+        for note in result.notes:
+            console.print(f"note: {where}: {note}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,154 @@
+"""Who is measured: our core three ways, and the peers; each a process that answers requests.
+
+C: compiled core, compiled driver. I: compiled core, interpreted driver, which is what a user has. P: all interpreted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from benchmarks import builds
+
+Shape = Mapping[str, int]
+Answer = dict[str, object]
+
+
+class EngineError(Exception):
+    """An engine answered that it failed, answered nonsense, or died."""
+
+
+class UnsupportedError(Exception):
+    """An engine has no such workload."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Something that can be started and asked."""
+
+    name: str
+    title: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An engine that is still to be built; `build` raises `builds.UnavailableError` if it cannot be."""
+
+    name: str
+    title: str
+    build: Callable[[], Engine]
+
+
+def _python(name: str, title: str, *paths: Path) -> Engine:
+    environment = {"PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONHASHSEED": "0"}
+    return Engine(name, title, (sys.executable, "-P", "-m", "benchmarks.worker"), environment)
+
+
+def _compiled() -> Engine:
+    return _python("C", "pyraft, compiled core and driver", builds.core_with_drivers())
+
+
+def _installed() -> Engine:
+    return _python("I", "pyraft, compiled core, interpreted driver", builds.core(), builds.ROOT)
+
+
+def _interpreted() -> Engine:
+    return _python("P", "pyraft, all interpreted", builds.ROOT)
+
+
+def _go37() -> Engine:
+    return Engine("go37", "etcd raft v3.7.0 (Go)", (str(builds.etcd_raft("v3.7.0")),))
+
+
+def _go36() -> Engine:
+    return Engine("go36", "etcd raft v3.6.0 (Go)", (str(builds.etcd_raft("v3.6.0")),))
+
+
+def _raft_rs() -> Engine:
+    return Engine("rs", "raft-rs 0.7 (Rust)", (str(builds.raft_rs()),))
+
+
+KINDS: Final = (
+    Kind("C", "the core compiled with the drivers", _compiled),
+    Kind("I", "the core compiled", _installed),
+    Kind("P", "the core interpreted", _interpreted),
+    Kind("go37", "etcd raft v3.7.0", _go37),
+    Kind("go36", "etcd raft v3.6.0", _go36),
+    Kind("rs", "raft-rs", _raft_rs),
+)
+OURS: Final = ("C", "I", "P")
+REFERENCE: Final = "go37"
+
+
+class Client:
+    """A running engine. Use it in a `with` block: the process ends with it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._process = subprocess.Popen(
+            engine.command,
+            env=os.environ | engine.environment,
+            cwd=builds.HERE,  # nothing to be imported by accident lies there
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process."""
+        with suppress(OSError):
+            if self._process.stdin is not None:
+                self._process.stdin.close()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def ask(self, request: Mapping[str, object]) -> Answer:
+        """Send a request and wait for its answer.
+
+        Raises EngineError, or UnsupportedError if the engine has no such workload.
+        """
+        sent, received = self._process.stdin, self._process.stdout
+        if sent is None or received is None:
+            raise EngineError(f"{self.engine.title} has no pipes")
+        try:
+            sent.write(json.dumps(request) + "\n")
+            sent.flush()
+        except OSError as error:
+            raise EngineError(f"{self.engine.title} is gone: {error}") from error
+        line = received.readline()
+        if not line:
+            raise EngineError(f"{self.engine.title} ended with code {self._process.wait()} at {json.dumps(request)}")
+        try:
+            answer = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise EngineError(f"{self.engine.title} answered {line[:200]!r}") from error
+        if not isinstance(answer, dict):
+            raise EngineError(f"{self.engine.title} answered {line[:200]!r}")
+        if "unsupported" in answer:
+            raise UnsupportedError(f"{self.engine.title}: {answer['unsupported']}")
+        if "error" in answer:
+            raise EngineError(f"{self.engine.title}: {answer['error']} at {json.dumps(request)}")
+        return answer

@@ -1,0 +1,172 @@
+"""Rounds: every engine prepares a row, then they are timed in turn, A B A B, in the opposite order every other round.
+
+Before that, each engine runs the row once with checksums: what was applied, and how many messages that took, must be
+the same for ours and for the reference, or the row is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from statistics import median, quantiles
+
+from benchmarks.engines import OURS, REFERENCE, Answer, Client, Engine, EngineError, UnsupportedError
+from benchmarks.plan import Row
+
+_CALIBRATION_NS = 20_000_000
+_MIN_ROUNDS_FOR_SPREAD = 4
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much time a row may take: `seconds` for each measurement, of which there are `rounds` for each engine."""
+
+    seconds: float
+    rounds: int
+
+
+@dataclass
+class Timing:
+    """What one engine did in one row. Times are nanoseconds an operation."""
+
+    samples: list[float] = field(default_factory=list)
+    operations: int = 0
+    messages: int = 0
+    readies: int = 0
+    wire_bytes: int = 0
+    resident_bytes: int = 0
+    failure: str = ""
+
+    @property
+    def median(self) -> float:
+        """The figure."""
+        return median(self.samples)
+
+    @property
+    def spread(self) -> float:
+        """Inter-quartile range over the median; of few samples the whole range."""
+        if len(self.samples) < _MIN_ROUNDS_FOR_SPREAD:
+            return (max(self.samples) - min(self.samples)) / self.median
+        low, _, high = quantiles(self.samples, n=4, method="inclusive")
+        return (high - low) / self.median
+
+    def messages_per_operation(self) -> float:
+        """How many messages an operation took."""
+        return self.messages / self.operations
+
+
+@dataclass
+class Result:
+    """A row, measured. `refusal` says why it does not count, if it does not; `notes` are differences of other peers."""
+
+    row: Row
+    timings: dict[str, Timing] = field(default_factory=dict)
+    refusal: str = ""
+    notes: list[str] = field(default_factory=list)
+
+    def ratio(self, name: str, peer: str) -> float | None:
+        """The time of `name` as a multiple of `peer`'s, or None if either is missing."""
+        one, other = self.timings.get(name), self.timings.get(peer)
+        if self.refusal or one is None or other is None or not one.samples or not other.samples:
+            return None
+        return one.median / other.median
+
+
+def measure(row: Row, engines: Sequence[Engine], effort: Effort, step: Callable[[str], None]) -> Result:
+    """Measure one row. `step` is told after every request for progress."""
+    result = Result(row)
+    with ExitStack() as stack:
+        clients: dict[str, Client] = {}
+        checks: dict[str, Answer] = {}
+        for engine in engines:
+            if engine.name in row.without:
+                continue
+            timing = result.timings[engine.name] = Timing()
+            client = stack.enter_context(Client(engine))
+            try:
+                if row.checked:
+                    checks[engine.name] = _checked(client, row)
+                _prepare(client, row, timing, effort)
+                clients[engine.name] = client
+            except UnsupportedError:
+                del result.timings[engine.name]
+            except EngineError as error:
+                timing.failure = str(error)
+            step(engine.name)
+        _compare(result, checks)
+        for turn in range(effort.rounds):
+            for name in list(clients) if turn % 2 == 0 else list(reversed(clients)):
+                try:
+                    _take(clients[name], result.timings[name])
+                except EngineError as error:
+                    result.timings[name].failure = str(error)
+                    del clients[name]
+                step(name)
+    _compare_rates(result)
+    return result
+
+
+def _number(answer: Answer, key: str) -> int:
+    value = answer.get(key)
+    if not isinstance(value, int):
+        raise EngineError(f"{key} is {value!r} in an answer; a number is due")
+    return value
+
+
+def _checked(client: Client, row: Row) -> Answer:
+    """Run with checksums on."""
+    client.ask({"do": "prepare", "workload": row.workload, "shape": {**row.shape, "check": 1}})
+    answer = client.ask({"do": "run", "operations": row.checked})
+    client.ask({"do": "drop"})
+    return answer
+
+
+def _prepare(client: Client, row: Row, timing: Timing, effort: Effort) -> None:
+    """Build the workload, warm up, and find out how many operations fill the time of one measurement."""
+    answer = client.ask({"do": "prepare", "workload": row.workload, "shape": dict(row.shape)})
+    timing.resident_bytes = _number(answer, "resident_bytes")
+    granularity = _number(answer, "granularity")
+    operations = granularity
+    while True:
+        elapsed = _number(client.ask({"do": "run", "operations": operations}), "nanoseconds")
+        if elapsed >= _CALIBRATION_NS:
+            break
+        operations *= 2 if elapsed * 8 > _CALIBRATION_NS else 4
+    wanted = int(operations * effort.seconds * 1e9 / elapsed)
+    timing.operations = max(granularity, wanted - wanted % granularity)
+
+
+def _take(client: Client, timing: Timing) -> None:
+    answer = client.ask({"do": "run", "operations": timing.operations})
+    timing.samples.append(_number(answer, "nanoseconds") / timing.operations)
+    timing.messages = _number(answer, "messages")
+    timing.readies = _number(answer, "readies")
+    timing.wire_bytes = _number(answer, "wire_bytes")
+
+
+def _compare(result: Result, checks: dict[str, Answer]) -> None:
+    """Ours and the reference must have applied the same with as many messages."""
+    names = [name for name in (REFERENCE, *OURS) if name in checks]
+    for key in ("digest", "messages", "wire_bytes"):
+        seen = {name: checks[name].get(key) for name in names}
+        if len(set(seen.values())) > 1:
+            result.refusal = f"{key} differ: {seen}"
+    for name, answer in checks.items():
+        if names and name not in names:
+            for key in ("digest", "messages"):
+                if answer.get(key) != checks[names[0]].get(key):
+                    result.notes.append(f"{name}: {key} {answer.get(key)}, {names[0]}: {checks[names[0]].get(key)}")
+
+
+def _compare_rates(result: Result) -> None:
+    """The same for the timed runs, whose numbers of operations differ."""
+    timed = {name: timing for name, timing in result.timings.items() if timing.samples}
+    names = [name for name in (REFERENCE, *OURS) if name in timed]
+    for name in names[1:]:
+        one, other = timed[name], timed[names[0]]
+        if one.messages * other.operations != other.messages * one.operations:
+            result.refusal = (
+                f"messages an operation differ: {name} {one.messages_per_operation():.4f}, "
+                f"{names[0]} {other.messages_per_operation():.4f}"
+            )

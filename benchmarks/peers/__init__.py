@@ -1,0 +1,1 @@
+"""Harnesses of other implementations, which speak the protocol of `benchmarks.worker`."""

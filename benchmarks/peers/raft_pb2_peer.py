@@ -1,0 +1,80 @@
+"""The generated protobuf code as a peer of `codec`: the same message through `raft_pb2`.
+
+Encoding starts from plain values and makes the generated objects on the way; decoding reads every field once.
+
+python -m benchmarks.peers.raft_pb2_peer
+"""
+
+from __future__ import annotations
+
+import sys
+from zlib import crc32
+
+import google.protobuf
+
+from benchmarks import worker
+from benchmarks.workloads.bench import Bench, Shape, WrongResultError
+from benchmarks.workloads.codec import sample, total_of_fields
+from raftpb import encode_message, raft_pb2
+
+
+class ProtobufCodec(Bench):
+    """One message, and its bytes."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.encodes = shape["encode"] == 1
+        self.message = sample()
+        self.data: bytes = encode_message(self.message)
+        self.made: bytes = self.data
+        self.read = 0
+        self.due = 0
+
+    def run(self, operations: int) -> None:
+        if self.encodes:
+            self._encode(operations)
+        else:
+            self._decode(operations)
+        self.due += operations
+        self.messages += operations
+        self.wire_bytes += operations * len(self.data)
+        self.digest = crc32(self.made)
+
+    def _encode(self, operations: int) -> None:
+        m = self.message
+        app = raft_pb2.MsgApp
+        for _ in range(operations):
+            pb = raft_pb2.Message(
+                type=app, to=m.to, term=m.term, logTerm=m.log_term, index=m.index, commit=m.commit, **{"from": m.from_}
+            )
+            add = pb.entries.add
+            for entry in m.entries:
+                add(term=entry.term, index=entry.index, data=entry.data)
+            self.made = pb.SerializeToString()
+
+    def _decode(self, operations: int) -> None:
+        data = self.data
+        app = raft_pb2.MsgApp
+        normal = raft_pb2.EntryNormal
+        for _ in range(operations):
+            m = raft_pb2.Message.FromString(data)
+            total = m.to + getattr(m, "from") + m.term + m.logTerm + m.index + m.commit + m.rejectHint + m.vote
+            total += len(m.context)
+            if m.type != app or m.reject or m.HasField("snapshot") or m.responses:
+                raise WrongResultError("the message was misread")
+            for entry in m.entries:
+                total += entry.Term + entry.Index + len(entry.Data)
+                if entry.Type != normal:
+                    raise WrongResultError("an entry was misread")
+            self.read += total
+
+    def verify(self) -> None:
+        if raft_pb2.Message.FromString(self.made) != raft_pb2.Message.FromString(self.data):
+            raise WrongResultError("the bytes are not those of the message")
+        if not self.encodes and self.read != self.due * total_of_fields():
+            raise WrongResultError(f"the fields add up to {self.read}")
+
+
+if __name__ == "__main__":
+    greeting: worker.Answer = {"name": "raft_pb2", "version": google.protobuf.__version__}
+    worker.serve(worker.Worker({"codec": ProtobufCodec}, greeting), sys.stdin, sys.stdout)

@@ -1,0 +1,39 @@
+"""Observer: who watches a run, and must not touch it. A run without one pays a comparison an event.
+
+A viewer derives from it. It may read whatever it likes of the world and its nodes, but draws nothing from their random
+numbers and changes nothing, so that a watched run has the same trace hash.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from raftpb.message import Message
+
+if TYPE_CHECKING:
+    from rafttest.sim.world import World
+
+
+class Observer:
+    """Told of everything, each time before it happens unless it says otherwise."""
+
+    def begins(self, world: World) -> None:
+        """A run begins in this world, which has no nodes yet."""
+
+    def noted(self, text: str, m: Message | None) -> None:
+        """An event of the trace, and the message that it is about, if it is about one."""
+
+    def sent(self, m: Message) -> None:
+        """A message leaves its node."""
+
+    def arrives(self, id: int, sent: Message, received: Message) -> None:
+        """A message is about to be delivered to node `id`, which may be another than it is for.
+
+        `received` equals `sent`, and is another object if it travelled as bytes.
+        """
+
+    def refused(self, error: Exception) -> None:
+        """The message that was just delivered has been refused."""
+
+    def touched(self, id: int) -> None:
+        """The core of a node has been called."""

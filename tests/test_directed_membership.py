@@ -1,0 +1,266 @@
+"""Directed schedules about membership: changes that are half done when somebody crashes, leads, or is cut off."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyraft import CampaignRefusal, DropReason, ProposalDroppedError
+from raftpb.confchange import ConfChange
+from raftpb.enums import ADD_NODE, MSG_APP, MSG_APP_RESP, MSG_TIMEOUT_NOW, TRANSITION_JOINT_EXPLICIT
+from raftpb.message import ConfState, Message
+from rafttest.sim.script import FIRST, Script
+from rafttest.sim.violation import Violation
+
+BOTH_WAYS = pytest.mark.parametrize("asynchronous", [False, True], ids=["synchronous", "asynchronous"])
+
+
+def write_only(s: Script, *nodes: int) -> None:
+    """`nodes` write and answer, and do not get round to applying; asynchronous writes only."""
+    for n in nodes:
+        node = s.node(n)
+        while node.raw.has_ready() or node.append_work:
+            if node.raw.has_ready():
+                s.ready(n)
+            else:
+                s.persist(n)
+
+
+# Joint configurations
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("steps", range(12))
+def test_leader_crash_between_enter_and_leave(steps: int, asynchronous: bool) -> None:
+    """4 takes the place of 1, in a joint configuration that leaves itself, and 1, the leader, crashes somewhere on the
+    way. Either the change never was, or it is completed by another leader.
+    """
+    s = Script(3, spares=1, async_storage_writes=asynchronous)
+    s.elect(1)
+    s.change(1, "v4 r1")
+    for step in range(steps):
+        if step % 2 and s.mail:
+            s.deliver()
+        elif step % 4:
+            s.handle(2, 3, 4)
+        elif s.node(1).is_up:
+            s.handle(1)
+    s.crash(1)
+    s.mail.clear()
+    s.isolate(1)
+    s.pass_time(60)
+    assert len(s.leaders()) == 1
+    s.converge()
+    assert s.checker.conf in (ConfState((1, 2, 3)), ConfState((2, 3, 4)))
+
+
+def test_a_joint_configuration_is_left_once() -> None:
+    """Every application in it is an occasion to leave it, and an operator asks for it, too."""
+    s = Script(3, spares=1)
+    s.elect(1)
+    s.change(1, "v4 r3")
+    s.handle(1)
+    s.hold(from_=2), s.hold(from_=3)
+    s.run_until_idle()
+    for data in (b"a", b"b", b"c"):
+        s.deliver(from_=2)
+        s.run_until_idle()
+        s.propose(1, data)
+        s.run_until_idle()
+    s.change(1, "")
+    s.release()
+    s.run_until_idle()
+    committed = s.checker.truth.values()
+    assert len([truth for truth in committed if truth.is_conf_change()]) == 2
+    assert len([truth for truth in committed if not truth.is_conf_change() and not truth.data]) == 2
+    assert s.node(1).conf == ConfState((1, 2, 4))
+    s.converge()
+
+
+def test_the_only_voter_demotes_itself() -> None:
+    """Node 1 steps down while both halves have to agree. It campaigns, and its own vote counts for the half that it is."""
+    s = Script(1, learners=1)
+    s.elect(1)
+    s.change(1, "v2 l1", TRANSITION_JOINT_EXPLICIT)
+    s.run_until_idle()
+    assert s.node(1).conf == ConfState((2,), (), (1,), (1,))
+    s.part(1, 2)
+    s.pass_time(20, 1)
+    assert s.leaders() == []
+    s.heal()
+    s.elect(1)
+    s.change(1, "")
+    s.converge()
+    assert s.node(1).conf == ConfState((2,), (1,))
+    assert s.leaders() == [2]
+
+
+# Changes that are not applied yet
+
+
+@pytest.mark.parametrize("old_form", [False, True], ids=["v2", "v1"])
+def test_two_confchanges_unapplied_campaign(old_form: bool) -> None:
+    """4 and 5 have joined, but 2 and 3, who know both changes to be committed, are slow to apply them. In their eyes 2
+    and 3 are a majority; 1, 4 and 5 are one in truth. Nobody may campaign like that, not even if invited.
+    """
+    s = Script(3, spares=2, async_storage_writes=True)
+    s.elect(1)
+    s.pause(2, 3)
+    for n in (4, 5):
+        if old_form:
+            s.node(1).raw.propose_conf_change(ConfChange(ADD_NODE, n))
+        else:
+            s.change(1, f"v{n}")
+        for _ in range(8):
+            s.run_until_idle()
+            for slow in (2, 3):
+                if any(m.to == slow for m in s.mail):
+                    s.deliver(to=slow)
+            write_only(s, 2, 3)
+    assert s.node(1).conf.voters == (1, 2, 3, 4, 5)
+    for slow in (2, 3):
+        assert s.status(slow).commit == s.status(1).commit
+        assert s.node(slow).conf.voters == (1, 2, 3)
+    s.isolate(1)
+    s.forget_leader(3)
+    assert s.campaign(2) is CampaignRefusal.UNAPPLIED_CONF_CHANGE
+    s.arrive(Message(MSG_TIMEOUT_NOW, 2, 1, 2))
+    assert s.status(2).anomalies.ignored_timeout_now == 1
+    write_only(s, 2, 3)
+    assert s.leaders() == [1]
+    s.converge()
+
+
+def test_a_new_leader_first_applies_the_change_that_it_found() -> None:
+    """A change is in the log of 2 when it is elected, and may be committed, for all it knows. A second one on top of it
+    could lead to a configuration whose majorities miss those of the first.
+    """
+    s = Script(3, spares=2)
+    s.elect(1)
+    s.hold(MSG_APP_RESP)
+    s.change(1, "v4")
+    s.handle(1)
+    s.deliver(MSG_APP, to=2)
+    s.handle(2)
+    s.crash(1)
+    s.mail.clear()
+    s.elect(2)
+    s.change(2, "v5")
+    ready = s.ready(2)
+    assert [refused.index for refused in ready.refused_conf_changes] == [FIRST + 3]
+    s.handle(2)
+    s.converge()
+    assert s.checker.conf == ConfState((1, 2, 3, 4))
+
+
+def test_a_snapshot_with_the_configuration_of_another_index() -> None:
+    """The application's mistake: a snapshot from before 2 was demoted says that it was. The checker finds it where it
+    is installed.
+    """
+    s = Script(3)
+    s.elect(1)
+    s.isolate(3)
+    s.propose(1, b"a")
+    s.change(1, "l2")
+    s.run_until_idle()
+    node, before = s.node(1), FIRST + 1
+    assert node.conf == ConfState((1, 3), (2,))
+    node.disk.keep_snapshot(before, node.conf, s.checker.states[before], before)
+    s.checker.compacted(1, node.disk.cache)
+    s.heal()
+    with pytest.raises(Violation, match="S14"):
+        s.pass_time(2)
+
+
+# Leaders that go
+
+
+@pytest.mark.parametrize("steps_down", [True, False], ids=["steps-down", "leads-on"])
+def test_leader_removes_itself(steps_down: bool) -> None:
+    """It leads until it has applied that, does not count itself, and then either follows or takes no more proposals."""
+    s = Script(3, step_down_on_removal=steps_down)
+    s.elect(1)
+    s.hold(MSG_APP_RESP, from_=3)
+    s.change(1, "r1")
+    s.run_until_idle()
+    assert s.leaders() == ([] if steps_down else [1])
+    assert s.node(1).conf == ConfState((2, 3))
+    with pytest.raises(ProposalDroppedError) as dropped:
+        s.propose(1, b"x")
+    assert dropped.value.reason is (DropReason.NO_LEADER if steps_down else DropReason.NOT_MEMBER)
+    s.release()
+    s.run_until_idle()
+    s.isolate(1)
+    s.pass_time(60, 2, 3)
+    assert s.status(2).soft_state.leader in {2, 3}
+    s.heal()
+    s.converge()
+    assert s.checker.conf == ConfState((2, 3))
+
+
+@pytest.mark.parametrize("when", ["before it hears", "as candidate", "as leader"])
+def test_transfer_to_a_node_that_crashes(when: str) -> None:
+    """Proposals wait for an election timeout at most: then 1 leads on, or there is an election."""
+    s = Script(3)
+    s.elect(1)
+    assert s.transfer(1, 2) is None
+    s.handle(1)
+    with pytest.raises(ProposalDroppedError):
+        s.propose(1, b"too early")
+    if when == "before it hears":
+        s.crash(2)
+        s.deliver(MSG_TIMEOUT_NOW)
+    else:
+        s.deliver(MSG_TIMEOUT_NOW)
+        s.handle(2)
+        if when == "as leader":
+            s.hold(MSG_APP, from_=2)
+            s.run_until_idle()
+            assert s.leads(2)
+        s.crash(2)
+        s.mail.clear()
+        s.release()
+    s.pass_time(10)
+    if when == "before it hears":
+        assert s.leaders() == [1]
+        s.propose(1, b"x")
+    s.pass_time(40)
+    assert len(s.leaders()) == 1
+    s.converge()
+
+
+@pytest.mark.parametrize("steps", ["l2", "r2"], ids=["demoted", "removed"])
+def test_transfer_target_goes(steps: str) -> None:
+    """2 is to lead when it has caught up, and is no voter any more before that: proposals are taken again at once."""
+    s = Script(3)
+    s.elect(1)
+    s.hold(to=2)
+    s.change(1, steps)
+    s.handle(1)
+    assert s.transfer(1, 2) is None
+    s.deliver(MSG_APP, to=3)
+    s.handle(3)
+    s.deliver(MSG_APP_RESP, from_=3)
+    s.handle(1)
+    assert s.status(1).lead_transferee == 0
+    s.propose(1, b"x")
+    s.converge()
+
+
+def test_removed_node_is_not_waited_for() -> None:
+    """3 is cut off; the change that removes it needs no word from it, and leaves one vote less to win."""
+    s = Script(4)
+    s.elect(1)
+    s.isolate(3), s.isolate(4)
+    s.propose(1, b"x")
+    s.run_until_idle()
+    assert s.data(1) == []  # two of four
+    s.heal()
+    s.isolate(4)
+    s.run_until_idle()
+    s.change(1, "r4")
+    s.pass_time(2)
+    s.isolate(3)
+    s.propose(1, b"y")
+    s.run_until_idle()
+    assert s.data(1) == [b"x", b"y"]
+    s.converge()

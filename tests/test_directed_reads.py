@@ -1,0 +1,214 @@
+"""Directed schedules about reads: what a leader knows, who confirms it, and leases that outlive their leader."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyraft import ReadOnlyOption
+from raftpb.enums import MSG_APP_RESP, MSG_READ_INDEX, MSG_TIMEOUT_NOW, MSG_VOTE, TRANSITION_JOINT_EXPLICIT
+from rafttest.sim.hand import Knobs
+from rafttest.sim.script import FIRST, Script
+from rafttest.sim.violation import Violation
+
+LEASES: Knobs = {"read_only_option": ReadOnlyOption.ReadOnlyLeaseBased, "pre_vote": False}
+ON_OFF = pytest.mark.parametrize("on", [True, False], ids=["on", "off"])
+
+
+def with_leases(**knobs: bool) -> tuple[Script, int, int, int]:
+    """A cluster that has elected somebody by itself and works, and who leads; the others."""
+    told: Knobs = {**LEASES, **knobs}  # type: ignore[typeddict-item]
+    s = Script(3, **told)
+    while not s.leaders():
+        s.pass_time(1)
+    s.pass_time(3)
+    leader = s.leaders()[0]
+    first, second = (n for n in (1, 2, 3) if n != leader)
+    return s, leader, first, second
+
+
+def read_stale_or_not(s: Script, old: int, new: int, on: bool) -> None:
+    """`new` leads, and commits; `old` believes that it leads, and is asked for a read."""
+    s.propose(new, b"new")
+    s.run_until_idle()
+    assert s.data(new) == [b"new"]
+    s.read(old, b"r")
+    if on:
+        s.run_until_idle()
+        assert s.answer(old, b"r") is None
+        s.converge()
+    else:
+        with pytest.raises(Violation, match="S16"):
+            s.run_until_idle()
+
+
+# Leases. The clocks of all nodes tick alike.
+
+
+@ON_OFF
+def test_a_lease_survives_the_restart_of_who_granted_it(on: bool) -> None:
+    """`far` does not hear from the leader, and asks for votes; `near` does, and refuses them. It crashes, restarts at
+    once, and has forgotten the leader: the reference lets it vote, while the leader trusts its answer of a moment ago.
+    """
+    s, old, near, far = with_leases(lease_survives_restart=on)
+    s.part(old, far)
+    s.hold(MSG_VOTE, from_=far)
+    while s.status(far).term == s.status(old).term:
+        s.pass_time(1)
+    s.isolate(old)
+    s.crash(near)
+    s.restart(near)
+    s.deliver(MSG_VOTE, to=near)
+    s.run_until_idle()
+    assert (s.leaders() == [min(old, far), max(old, far)]) is not on
+    if on:
+        s.read(old, b"r")
+        s.run_until_idle()
+        assert s.answer(old, b"r") == FIRST
+        s.converge()
+    else:
+        read_stale_or_not(s, old, far, on)
+
+
+@ON_OFF
+def test_transfer_aborted_then_lease_read(on: bool) -> None:
+    """The leader gives a transfer up, but its invitation arrives late. The votes that follow ignore leases."""
+    s, old, target, _ = with_leases(lease_ends_with_transfer=on)
+    s.transfer(old, target)
+    s.handle(old)
+    late = s.drop(MSG_TIMEOUT_NOW)
+    s.transfer(old, old)
+    assert s.status(old).lead_transferee == 0
+    s.pass_time(1)
+    s.isolate(old)
+    s.arrive(late[0])
+    s.run_until_idle()
+    assert s.leads(old)
+    assert s.leads(target)
+    read_stale_or_not(s, old, target, on)
+
+
+@ON_OFF
+def test_a_lease_ends_before_others_may_elect(on: bool) -> None:
+    """The leader is cut off. Check-quorum tells it so after two election timeouts; others may vote after one."""
+    s, old, new, _ = with_leases(bounded_lease=on)
+    s.pass_time(8)  # a round of check-quorum has just ended
+    s.isolate(old)
+    s.pass_time(10)
+    s.campaign(new)
+    s.run_until_idle()
+    assert s.leads(old)
+    assert s.leads(new)
+    read_stale_or_not(s, old, new, on)
+
+
+# What a leader knows
+
+
+def test_read_before_term_commit() -> None:
+    """2 is elected with x in its log, and does not know that it is committed, and its client told. It has to wait."""
+    s = Script(3)
+    s.elect(1)
+    s.propose(1, b"x")
+    s.handle(1)
+    s.deliver(to=2)
+    s.handle(2)
+    s.deliver(MSG_APP_RESP, to=1)
+    s.apply(1)
+    assert s.data(1) == [b"x"]
+    s.crash(1)
+    s.mail.clear()
+    s.hold(MSG_APP_RESP, to=2)
+    s.elect(2)
+    s.read(2, b"r")
+    s.run_until_idle()
+    assert (s.status(2).commit, s.answer(2, b"r")) == (FIRST, None)
+    s.release()
+    s.run_until_idle()
+    assert s.answer(2, b"r") == FIRST + 2
+    s.converge()
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["deposed", "leads-again"])
+def test_read_pause_leader_change(back: bool) -> None:
+    """1 asks for confirmation and is paused. When the answers arrive another leader has been there, and perhaps 1 leads
+    again, and asks about its first read again.
+    """
+    s = Script(3)
+    s.elect(1)
+    s.read(1, b"old")
+    s.handle(1)
+    s.pause(1)
+    s.deliver(to=2)
+    s.deliver(to=3)
+    s.handle(2, 3)
+    late = s.drop(to=1)
+    s.elect(2)
+    s.propose(2, b"x")
+    s.run_until_idle()
+    s.resume(1)
+    s.run_until_idle()
+    s.pass_time(1)
+    assert [read.context for read in s.node(1).aborted] == [b"old"]
+    if back:
+        s.elect(1)
+        s.isolate(1)
+        s.read(1, b"new")
+        s.run_until_idle()
+    for m in late:
+        s.arrive(m)
+    s.run_until_idle()
+    assert s.node(1).answers == {}
+    s.converge()
+
+
+def test_a_read_in_a_joint_configuration_is_confirmed_by_both_halves() -> None:
+    """1, 4 and 5 are to take over from 1, 2 and 3. 2 and 3 do not know yet that this is decided: they elect 2, and
+    commit. 1 is cut off from them, and 4 and 5 go on confirming its reads.
+    """
+    s = Script(3, spares=2)
+    s.elect(1)
+    s.change(1, "v4 v5 r2 r3", TRANSITION_JOINT_EXPLICIT)
+    s.handle(1)
+    s.deliver(to=2)
+    s.deliver(to=3)
+    s.handle(2, 3)
+    s.deliver(to=1)
+    for n in (2, 3):
+        s.part(1, n)
+        s.hold(from_=n, to=4)
+        s.hold(from_=n, to=5)
+    s.pass_time(2, 1)
+    assert s.node(1).conf == s.node(4).conf == s.node(5).conf
+    assert s.node(1).conf.voters_outgoing == (1, 2, 3)
+    s.elect(2)
+    assert s.leaders() == [1, 2]
+    assert s.status(2).commit > s.status(1).commit
+    s.read(1, b"r")
+    s.pass_time(1, 1)
+    assert s.answer(1, b"r") is None
+    s.converge()
+
+
+# Copies
+
+
+def test_a_read_that_the_network_copies_is_answered_once() -> None:
+    """2 has passed a read on to 1, and has its answer. A copy of the question comes to 1 when 2 leads, and so, passed
+    on once more, back to 2.
+    """
+    s = Script(3)
+    s.elect(1)
+    s.read(2, b"r")
+    s.handle(2)
+    copies = s.duplicate(MSG_READ_INDEX)
+    s.drop(MSG_READ_INDEX)
+    s.arrive(copies[0])
+    s.run_until_idle()
+    s.pass_time(1)
+    assert s.answer(2, b"r") == FIRST
+    s.elect(2)
+    s.arrive(copies[0])
+    s.run_until_idle()
+    s.pass_time(2)
+    assert s.status(2).anomalies.dropped_reads == 1
+    s.converge()

@@ -1,0 +1,105 @@
+"""The list of laws: each has a history that breaks it and is told in the documentation; none goes by another name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import test_sim_invariants
+import test_sim_liveness
+
+from raftpb.enums import MSG_HEARTBEAT
+from raftpb.message import Message
+from rafttest.sim.disk import READ, Disk, DiskError
+from rafttest.sim.faults import draw
+from rafttest.sim.frame import seal
+from rafttest.sim.laws import LAWS
+from rafttest.sim.nemesis import Nemesis, add_node
+from rafttest.sim.network import Letter
+from rafttest.sim.violation import Violation
+from rafttest.sim.workload import Workload
+from rafttest.sim.world import World
+
+ROOT = Path(__file__).parents[1]
+NAME = re.compile(r"""["']([A-Z]\d+)["']""")
+RAISES = re.compile(r"""(?:Violation\(|demand\(|within\(|Watch\(|_await\()[^)]*?["']([A-Z]\d+)["']""", re.S)
+
+
+def a_world() -> World:
+    """Three nodes that run; nothing has happened yet."""
+    world = World(replace(draw(1), voters=3, spares=0))
+    for id in (1, 2, 3):
+        add_node(world, id)
+    return world
+
+
+def damaged_log_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Disk, "rot", lambda self, random: None)
+    world = a_world()
+    Nemesis(world, Workload(world)).rot()
+
+
+def node_goes_on_after_a_failed_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its core has not seen the failure at all."""
+    try:
+        raise DiskError(1, READ)
+    except DiskError as error:
+        a_world().nodes[1].fail(error)
+
+
+def frame_holds_another_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent, received = Message(MSG_HEARTBEAT, 1, 2, 5), Message(MSG_HEARTBEAT, 1, 2, 4)
+    world = a_world()
+    world._deliver(world.nodes[1], Letter(sent, 1, 0, seal(received)))
+
+
+CASES: dict[str, list[Callable[[pytest.MonkeyPatch], None]]] = {
+    "D5": [damaged_log_is_accepted],
+    "D8": [node_goes_on_after_a_failed_read],
+    "N11": [frame_holds_another_message],
+}
+
+
+@pytest.mark.parametrize(
+    ("law", "history"),
+    [pytest.param(law, history, id=f"{law}-{history.__name__}") for law in CASES for history in CASES[law]],
+)
+def test_a_violating_world_is_caught(
+    law: str, history: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(Violation) as caught:
+        history(monkeypatch)
+    assert caught.value.invariant == law
+
+
+def sources() -> list[Path]:
+    return sorted((ROOT / "rafttest/sim").glob("*.py"))
+
+
+@pytest.mark.parametrize("law", LAWS)
+def test_a_history_breaks_it(law: str) -> None:
+    """Each of these is a test of its own, which demands that this law is what catches it."""
+    assert test_sim_invariants.CASES.get(law) or test_sim_liveness.CASES.get(law) or CASES.get(law)
+
+
+def test_only_laws_have_histories() -> None:
+    assert {*test_sim_invariants.CASES, *test_sim_liveness.CASES, *CASES} <= set(LAWS)
+
+
+def test_what_is_raised_is_a_law() -> None:
+    raised = {name: path.name for path in sources() for name in RAISES.findall(path.read_text())}
+    assert {"S1", "S25", "L1", "L8"} <= set(raised)
+    assert {name: where for name, where in raised.items() if name not in LAWS} == {}
+
+
+def test_each_law_is_raised_somewhere() -> None:
+    named = {name for path in sources() if path.name != "laws.py" for name in NAME.findall(path.read_text())}
+    assert set(LAWS) - named == set()
+
+
+def test_the_documentation_lists_them() -> None:
+    rows = re.findall(r"^\| ([SDNL]\d+) \| (.*?) \|", (ROOT / "docs/testing.md").read_text(), re.M)
+    assert dict(rows) == dict(LAWS)
