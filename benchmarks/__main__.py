@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
 
 from benchmarks import plan, table
-from benchmarks.builds import UnavailableError
-from benchmarks.engines import KINDS, Engine, Kind
-from benchmarks.measure import Effort, Result, measure
+from benchmarks.builds import HERE, UnavailableError
+from benchmarks.engines import KINDS, Engine, EngineError, Kind
+from benchmarks.measure import Effort, Result, measure, name_of
 from benchmarks.plan import Row
+from benchmarks.results import verdict_cells, write
+from benchmarks.targets import verdicts
+from benchmarks.workloads.bench import has_batch_append
 
-FULL = Effort(seconds=0.35, rounds=5)
-QUICK = Effort(seconds=0.12, rounds=3)
+RESULTS: Final = HERE / "results"
+WIDE_COLUMNS: Final = 150
+"""From here on there is room for times beside the ratios."""
+FULL: Final = Effort(seconds=0.35, rounds=5)
+QUICK: Final = Effort(seconds=0.12, rounds=3)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     engines = build(console, [kind for kind in KINDS if not options.engines or kind.name in options.engines])
     rows = [
         row
-        for row in plan.rows()
-        if (not options.only or row.workload in options.only)
+        for row in all_rows()
+        if (not options.only or name_of(row) in options.only)
         and (options.all or not options.quick or row.quick)
         and options.match in row.label
     ]
@@ -36,15 +53,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print("no row matches")
         return 2
     effort = QUICK if options.quick else FULL
-    effort = Effort(options.seconds or effort.seconds, options.rounds or effort.rounds)
+    clock = "cpu_nanoseconds" if options.cpu else "nanoseconds"
+    effort = Effort(options.seconds or effort.seconds, options.rounds or effort.rounds, clock)
     results = run(console, rows, engines, effort)
-    console.print(table.terminal_table(results))
+    for one in table.terminal_tables(results, wide=console.width >= WIDE_COLUMNS):
+        console.print(one)
+    report_targets(console, results)
+    folder = options.output or (RESULTS if is_full(options) else None)
+    if folder is not None:
+        write(folder, results, engines, effort)
+        console.print(f"written to {folder}")
     return report_failures(console, results)
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    workloads = list(dict.fromkeys(row.workload for row in plan.rows()))
+    workloads = list(dict.fromkeys(name_of(row) for row in all_rows()))
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     add = parser.add_argument
     add("--only", type=_names(workloads), default=(), metavar="A,B", help=f"workloads: {', '.join(workloads)}")
@@ -55,10 +79,22 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--all", action="store_true", help="with --quick: all rows nevertheless")
     add("--rounds", type=int, default=0, help="measurements of each engine in each row")
     add("--seconds", type=float, default=0.0, help="length of one measurement")
+    add("--cpu", action="store_true", help="processor time of all threads, not wall time: for a busy machine")
+    add("--output", type=Path, metavar="FOLDER", help=f"where to write; a full run writes to {RESULTS.name}/ here")
     return parser.parse_args(arguments)
 
 
-def _names(known: Sequence[str]) -> argparse._ActionsContainer | object:
+def all_rows() -> list[Row]:
+    """Every row that the core in the source tree can run."""
+    return plan.rows(batch_append=has_batch_append())
+
+
+def is_full(options: argparse.Namespace) -> bool:
+    """True if nothing was left out on the command line."""
+    return not (options.only or options.engines or options.match or options.quick or options.cpu)
+
+
+def _names(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     def read(text: str) -> tuple[str, ...]:
         asked = tuple(text.split(","))
         for name in asked:
@@ -79,7 +115,7 @@ def build(console: Console, kinds: Sequence[Kind]) -> list[Engine]:
             status.update(f"building (minutes, the first time): {', '.join(left)}")
             try:
                 engines.append(waiting[kind.name].result())
-            except UnavailableError as error:
+            except (UnavailableError, EngineError) as error:
                 console.print(f"left out: {kind.title}: {error}", style="yellow")
     return engines
 
@@ -97,16 +133,26 @@ def run(console: Console, rows: Sequence[Row], engines: Sequence[Engine], effort
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(rows) * len(engines) * (effort.rounds + 1))
         for position, row in enumerate(rows):
-            name = f"{row.workload} {row.label}"
-            results.append(
-                measure(row, engines, effort, lambda who, name=name: _tick(progress, task, f"{name} {who}"))  # type: ignore[misc]
-            )
+            results.append(measure(row, engines, effort, _ticking(progress, task, f"{row.workload} {row.label}")))
             progress.update(task, completed=(position + 1) * len(engines) * (effort.rounds + 1))
     return results
 
 
-def _tick(progress: Progress, task: object, text: str) -> None:
-    progress.update(task, advance=1, description=text)  # type: ignore[arg-type]
+def _ticking(progress: Progress, task: TaskID, name: str) -> Callable[[str], None]:
+    return lambda who: progress.update(task, advance=1, description=f"{name} {who}")
+
+
+def report_targets(console: Console, results: Sequence[Result]) -> None:
+    """Print what the project promises, and whether this run keeps it."""
+    judged = verdicts(results)
+    if not judged:
+        return
+    made = Table(title="targets", title_justify="left")
+    for name in ("target", "measured", "limit", ""):
+        made.add_column(name, justify="left" if name == "target" else "right")
+    for one in judged:
+        made.add_row(*verdict_cells(one), style=None if one.is_kept else "red")
+    console.print(made)
 
 
 def report_failures(console: Console, results: Sequence[Result]) -> int:

@@ -2,8 +2,8 @@
 
     python PATH/compile_drivers.py MODULE...
 
-One group, because a native call between two groups takes the slow way round; list of core modules and compiler flags are
-those of setup.py.
+One group, because a native call between two groups takes the slow way round; the list of core modules and the compiler
+flags are those of setup.py.
 """
 
 from __future__ import annotations

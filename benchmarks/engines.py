@@ -5,6 +5,7 @@ C: compiled core, compiled driver. I: compiled core, interpreted driver, which i
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -14,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, TextIO
 
 from benchmarks import builds
 
@@ -38,6 +39,8 @@ class Engine:
     title: str
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(default_factory=dict)
+    only: str = ""
+    """The one workload it has; empty: many."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +52,44 @@ class Kind:
     build: Callable[[], Engine]
 
 
-def _python(name: str, title: str, *paths: Path) -> Engine:
+def _python(name: str, title: str, *paths: Path, module: str = "benchmarks.worker", only: str = "") -> Engine:
     environment = {"PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONHASHSEED": "0"}
-    return Engine(name, title, (sys.executable, "-P", "-m", "benchmarks.worker"), environment)
+    return Engine(name, title, (sys.executable, "-P", "-m", module), environment, only)
+
+
+def _ours(engine: Engine, *, core: bool, driver: bool) -> Engine:
+    """`engine`, after it has said that what should be compiled is, and nothing else."""
+    with Client(engine) as client:
+        hello = client.ask({"do": "hello"})
+    if (hello.get("compiled_core"), hello.get("compiled_driver")) != (core, driver):
+        raise builds.UnavailableError(f"{engine.title} is not that: {hello}")
+    return engine
 
 
 def _compiled() -> Engine:
-    return _python("C", "pyraft, compiled core and driver", builds.core_with_drivers())
+    engine = _python("C", "pyraft, compiled core and driver", builds.core_with_drivers())
+    return _ours(engine, core=True, driver=True)
 
 
 def _installed() -> Engine:
-    return _python("I", "pyraft, compiled core, interpreted driver", builds.core(), builds.ROOT)
+    engine = _python("I", "pyraft, compiled core, interpreted driver", builds.core(), builds.ROOT)
+    return _ours(engine, core=True, driver=False)
 
 
 def _interpreted() -> Engine:
-    return _python("P", "pyraft, all interpreted", builds.ROOT)
+    return _ours(_python("P", "pyraft, all interpreted", builds.ROOT), core=False, driver=False)
+
+
+def _pb2() -> Engine:
+    module = "benchmarks.peers.raft_pb2_peer"
+    return _python("pb2", "raft_pb2 (protobuf)", builds.ROOT, module=module, only="codec")
+
+
+def _pysyncobj() -> Engine:
+    if importlib.util.find_spec("pysyncobj") is None:
+        raise builds.UnavailableError("it is not installed")
+    module = "benchmarks.peers.pysyncobj_peer"
+    return _python("pysync", "PySyncObj", builds.ROOT, module=module, only="loopback")
 
 
 def _go37() -> Engine:
@@ -85,9 +111,13 @@ KINDS: Final = (
     Kind("go37", "etcd raft v3.7.0", _go37),
     Kind("go36", "etcd raft v3.6.0", _go36),
     Kind("rs", "raft-rs", _raft_rs),
+    Kind("pb2", "raft_pb2", _pb2),
+    Kind("pysync", "PySyncObj", _pysyncobj),
 )
 OURS: Final = ("C", "I", "P")
 REFERENCE: Final = "go37"
+OTHERS: Final = ("pb2", "pysync")
+"""Peers of one workload each."""
 
 
 class Client:
@@ -95,12 +125,18 @@ class Client:
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self._process = subprocess.Popen(
-            engine.command,
-            env=os.environ | engine.environment,
+        builds.CACHE.mkdir(exist_ok=True)
+        with (builds.CACHE / f"{engine.name}.stderr").open("w", encoding="utf-8") as complaints:
+            self._process = self._start(complaints)
+
+    def _start(self, complaints: TextIO) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.engine.command,
+            env=os.environ | self.engine.environment,
             cwd=builds.HERE,  # nothing to be imported by accident lies there
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=complaints,
             text=True,
         )
 

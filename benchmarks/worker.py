@@ -2,13 +2,14 @@
 
 One JSON object a line, in and out; every peer's harness speaks the same.
 
-    {"do": "hello"}                                        -> {"name": ..., "version": ..., ...}
-    {"do": "prepare", "workload": ..., "shape": {...}}     -> {"nanoseconds": ..., "resident_bytes": ...}
-    {"do": "run", "operations": N}                         -> {"nanoseconds": ..., "operations": N, "messages": ..., ...}
-    {"do": "drop"}                                         -> {}
+    {"do": "hello"}                                     -> {"name": ..., "version": ..., ...}
+    {"do": "prepare", "workload": ..., "shape": {...}}  -> {"nanoseconds": ..., "resident_bytes": ...}
+    {"do": "run", "operations": N}                      -> {"nanoseconds": ..., "operations": N, "messages": ..., ...}
+    {"do": "drop"}                                      -> {}
 
 `prepare` builds a workload and keeps it; `run` checks the result after the clock has stopped, and counts what it did
-from the beginning of the run. What fails is answered with {"error": text}.
+from the beginning of the run. Its `cpu_nanoseconds` are those of all threads. What fails is answered with
+{"error": text}, a workload that there is not with {"unsupported": text}.
 """
 
 from __future__ import annotations
@@ -82,13 +83,14 @@ class Worker:
             raise ValueError(f"{operations} operations are no multiple of {bench.granularity()}")
         bench.settle()
         messages, readies, wire_bytes = bench.messages, bench.readies, bench.wire_bytes
-        paused_ns = bench.paused_ns
-        started = time.perf_counter_ns()
+        paused_ns, paused_cpu_ns = bench.paused_ns, bench.paused_cpu_ns
+        started, cpu_started = time.perf_counter_ns(), time.process_time_ns()
         bench.run(operations)
-        elapsed = time.perf_counter_ns() - started
+        elapsed, cpu_elapsed = time.perf_counter_ns() - started, time.process_time_ns() - cpu_started
         bench.verify()
         return {
             "nanoseconds": elapsed - (bench.paused_ns - paused_ns),
+            "cpu_nanoseconds": cpu_elapsed - (bench.paused_cpu_ns - paused_cpu_ns),
             "operations": operations,
             "messages": bench.messages - messages,
             "readies": bench.readies - readies,

@@ -230,7 +230,7 @@ def _import_tracker(r: Raft, state: CoreState) -> None:
 def _import_reads(r: Raft, state: CoreState) -> None:
     r.reads.confirmed = state.reads_confirmed
     for from_, context, index in state.reads_pending:
-        r.reads.pending.append(PendingRead(from_, context, index))
+        r.reads.add(PendingRead(from_, context, index))
     r.reads.acked = dict(state.reads_acked)
     r.postponed_reads = [PendingRead(from_, context, index) for from_, context, index in state.postponed_reads]
     r.forwarded_reads = dict(state.forwarded_reads)

@@ -40,17 +40,14 @@ class ReadQueue:
         self.pending: deque[PendingRead] = deque()
         self.acked: dict[int, int] = {}
         """Highest number that each node has confirmed."""
+        self._waiting: u64 = 0
 
     def __len__(self) -> int:
         return len(self.pending)
 
     def count(self) -> u64:
         """Reads that somebody waits for; a heartbeat that renews the lease waits on nobody's behalf."""
-        waiting: u64 = 0
-        for read in self.pending:
-            if read.from_ != NONE_ID:
-                waiting += 1
-        return waiting
+        return self._waiting
 
     def last_position(self) -> u64:
         """Number of the latest read."""
@@ -59,6 +56,8 @@ class ReadQueue:
     def add(self, read: PendingRead) -> u64:
         """Queue a read; its number is returned."""
         self.pending.append(read)
+        if read.from_ != NONE_ID:
+            self._waiting += 1
         return self.last_position()
 
     def acknowledge(self, id: u64, position: u64) -> None:
@@ -70,6 +69,9 @@ class ReadQueue:
         """The reads up to number `position`, which a quorum has reached, in order of arrival."""
         released: list[PendingRead] = []
         while self.confirmed < position and self.pending:
-            released.append(self.pending.popleft())
+            read = self.pending.popleft()
+            released.append(read)
             self.confirmed += 1
+            if read.from_ != NONE_ID:
+                self._waiting -= 1
         return released

@@ -93,6 +93,7 @@ class Browser:
 
     def open(self, path: Path, fragment: str = "") -> None:
         """Load a file and wait until the page says that it has been drawn."""
+        self.call("Page.navigate", url="about:blank")  # or else another fragment of the same file would not load it
         self.call("Page.navigate", url=path.resolve().as_uri() + fragment)
         self.run(
             "new Promise((done) => { const look = () => document.readyState === 'complete' && window.raftView"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import Random
 
 import pytest
 import random_cluster
@@ -61,7 +62,7 @@ class Alone:
         self.storage = MemoryStorage()
         self.directory = directory
         self.node = RecordingNode(
-            Config(id=1, storage=self.storage, logger=NullLogger()),
+            Config(id=1, storage=self.storage, random=Random(1), logger=NullLogger()),
             directory,
             segment_bytes=segment_bytes,
             total_bytes=total_bytes,

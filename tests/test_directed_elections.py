@@ -114,7 +114,7 @@ def test_a_candidate_asks_twice_in_one_term_with_two_logs(hold: bool, forgives: 
             s.deliver(MSG_VOTE_RESP, from_=2, to=1)
 
     if law:
-        with pytest.raises(Violation, match=law):
+        with pytest.raises(Violation, match=f"{law}: "):
             go_on()
         return
     go_on()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from harness import Cluster, Host, acked, beat_back, leader, of_type
 
-from pyraft import ReadOnlyOption, ReadState, Role
+from pyraft import ReadDroppedError, ReadOnlyOption, ReadState, Role
 from raftpb.enums import MSG_HEARTBEAT
 
 LEASES = ReadOnlyOption.ReadOnlyLeaseBased
@@ -92,3 +92,15 @@ def test_a_leader_that_was_cut_off_answers_nothing_after_another_was_elected(tra
         if elected and old.role is LEADER:
             assert _read(old) == []
     assert any(cluster[other].role is LEADER for other in (2, 3))
+
+
+def test_a_heartbeat_that_renews_the_lease_takes_no_read_s_place() -> None:
+    """Found by the simulator: with `max_pending_reads=1`, every read between a heartbeat and its answer was dropped."""
+    node = _lessor(max_pending_reads=1)
+    node.raw.tick()
+    node.settle()
+    assert node.raw.basic_status().pending_reads == 0
+    node.raw.read_index(b"read")
+    assert node.raw.basic_status().pending_reads == 1
+    with pytest.raises(ReadDroppedError):
+        node.raw.read_index(b"one too many")

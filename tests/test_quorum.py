@@ -7,6 +7,7 @@ from itertools import combinations, product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pyraft.quorum import (
     VOTE_LOST,
@@ -151,3 +152,81 @@ def test_an_empty_or_equal_half_changes_nothing(
 
 def test_results_are_those_of_the_reference() -> None:
     assert {str(result): int(result) for result in VoteResult} == {"VotePending": 1, "VoteLost": 2, "VoteWon": 3}
+
+
+class QuorumMachine(RuleBasedStateMachine):
+    """A leadership and an election go on while voters answer and configurations follow one another. What was committed
+    stays so, and what was decided stays decided, until the voters are others.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.incoming, self.outgoing = [1, 2, 3], list[int]()
+        self.acked: dict[int, int] = {}
+        self.votes: dict[int, bool] = {}
+        self.committed = 0
+        self.result = VOTE_PENDING
+
+    def halves(self) -> list[list[int]]:
+        return [half for half in (self.incoming, self.outgoing) if half]
+
+    def start_again(self) -> None:
+        """Other voters may know less, and a new election is not decided."""
+        self.committed, self.result, self.votes = 0, VOTE_PENDING, {}
+
+    @rule(id=IDS, by=st.integers(1, 3))
+    def acknowledges(self, id: int, by: int) -> None:
+        self.acked[id] = self.acked.get(id, 0) + by
+
+    @rule(id=IDS, grants=st.booleans())
+    def votes_once(self, id: int, grants: bool) -> None:
+        self.votes.setdefault(id, grants)
+
+    @precondition(lambda self: not self.outgoing)
+    @rule(id=IDS)
+    def adds_or_removes_one(self, id: int) -> None:
+        """Two majorities that differ by one voter share a voter."""
+        before = self.incoming
+        after = [one for one in before if one != id] if id in before else [*before, id]
+        if after:
+            self.incoming = after
+            for one in combinations(before, majority(len(before))):
+                assert any(voter in one for voter in after)
+                assert len({*after} - {*one}) < majority(len(after))
+            self.start_again()
+
+    @precondition(lambda self: not self.outgoing)
+    @rule(voters=VOTERS.filter(bool))
+    def enters_joint(self, voters: list[int]) -> None:
+        """Both halves bind, so no more is committed than the old half alone allows."""
+        alone = committed_index(self.incoming, self.acked)
+        self.incoming, self.outgoing = voters, self.incoming
+        assert joint_committed_index(self.incoming, self.outgoing, self.acked) <= alone
+        self.start_again()
+
+    @precondition(lambda self: self.outgoing)
+    @rule()
+    def leaves_joint(self) -> None:
+        """The old half binds no more; nothing that was committed is taken back."""
+        before = joint_committed_index(self.incoming, self.outgoing, self.acked)
+        self.outgoing = []
+        assert joint_committed_index(self.incoming, (), self.acked) >= before
+        self.start_again()
+
+    @invariant()
+    def committed_is_what_majorities_of_both_halves_have(self) -> None:
+        index = joint_committed_index(self.incoming, self.outgoing, self.acked)
+        assert all(some_majority_has(half, self.acked, index) for half in self.halves())
+        assert not all(some_majority_has(half, self.acked, index + 1) for half in self.halves())
+        assert index >= self.committed
+        self.committed = index
+
+    @invariant()
+    def decided_is_what_no_further_vote_can_change(self) -> None:
+        result = joint_vote_result(self.incoming, self.outgoing, self.votes)
+        assert result is expected_result(self.halves(), self.votes)
+        assert self.result in {VOTE_PENDING, result}
+        self.result = result
+
+
+TestQuorumMachine = QuorumMachine.TestCase

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from rafttest.__main__ import main
+from rafttest.sim.determinism import check_repeats
 from rafttest.sim.disk import Disk
 from rafttest.sim.faults import HAPPENINGS, draw
 from rafttest.sim.run import Result, run
@@ -41,6 +42,9 @@ def test_each_schedule_is_long(results: list[Result]) -> None:
     "reached",
     [
         "all nodes down",
+        "client reads answered",
+        "client writes acknowledged",
+        "client writes sent again",
         "clogs",
         "crashes",
         "crashes before sending",
@@ -49,11 +53,13 @@ def test_each_schedule_is_long(results: list[Result]) -> None:
         "crashes while applying",
         "elections",
         "elections behind the commit index of another",
+        "histories checked",
         "joint configurations entered",
         "leaders forgotten",
         "membership changes applied",
         "membership changes refused by a leader",
         "messages lost",
+        "nodes cut off and returned",
         "old messages repeated",
         "partitions",
         "partitions one way",
@@ -62,6 +68,7 @@ def test_each_schedule_is_long(results: list[Result]) -> None:
         "proposals forwarded",
         "reads aborted",
         "reads checked",
+        "requests recognised as repeated",
         "snapshots installed",
         "tails replaced",
         "transfers",
@@ -83,6 +90,10 @@ def test_the_same_seed_is_the_same_history_in_another_process(results: list[Resu
         check=True,
     )
     assert ran.stdout.strip() == str([results[2].trace_hash, results[3].trace_hash])
+
+
+def test_the_same_seed_gives_the_same_events() -> None:
+    check_repeats(5, lambda seed: run(seed, keeps_all=True).last_events)
 
 
 def test_seeds_differ_in_what_exists() -> None:

@@ -9,11 +9,13 @@ python -m benchmarks.peers.pysyncobj_peer
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
+from importlib.metadata import version
 from zlib import crc32
 
-from pysyncobj import SyncObj, SyncObjConf, replicated
+from pysyncobj import SyncObj, SyncObjConf, replicated  # type: ignore[import-untyped]
 
 from benchmarks import worker
 from benchmarks.workloads.bench import Bench, Shape, WrongResultError, payloads
@@ -78,7 +80,7 @@ class PySyncObjCluster(Bench):
             for payload in self.payloads:
                 self.leader.take(bytes(payload))
             self.due += self.batch
-            while any([replica.applied < self.due for replica in replicas]):
+            while any(replica.applied < self.due for replica in replicas):
                 self._tick(0.0)
         self.digest = self.leader.digest
 
@@ -100,8 +102,6 @@ class PySyncObjCluster(Bench):
 
 def free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago."""
-    import socket
-
     listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [listener.getsockname()[1] for listener in listeners]
     for listener in listeners:
@@ -110,7 +110,5 @@ def free_ports(count: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    from importlib.metadata import version
-
     greeting: worker.Answer = {"name": "PySyncObj", "version": version("pysyncobj")}
     worker.serve(worker.Worker({"loopback": PySyncObjCluster}, greeting), sys.stdin, sys.stdout)

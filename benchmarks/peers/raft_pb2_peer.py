@@ -44,12 +44,11 @@ class ProtobufCodec(Bench):
         m = self.message
         app = raft_pb2.MsgApp
         for _ in range(operations):
-            pb = raft_pb2.Message(
-                type=app, to=m.to, term=m.term, logTerm=m.log_term, index=m.index, commit=m.commit, **{"from": m.from_}
-            )
+            pb = raft_pb2.Message(type=app, to=m.to, term=m.term, logTerm=m.log_term, index=m.index, commit=m.commit)
+            setattr(pb, "from", m.from_)  # a word of Python's
             add = pb.entries.add
             for entry in m.entries:
-                add(term=entry.term, index=entry.index, data=entry.data)
+                add(Term=entry.term, Index=entry.index, Data=entry.data)
             self.made = pb.SerializeToString()
 
     def _decode(self, operations: int) -> None:

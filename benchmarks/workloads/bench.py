@@ -1,4 +1,4 @@
-"""What every workload is to the worker that runs it: built once, run for a number of operations, checked after each run.
+"""What every workload is to the worker that runs it: built once, run for a number of operations, checked each time.
 
 Shapes are named integers (flags are 0 and 1), so that every peer's harness reads them without a schema. Payloads come
 from one generator that all harnesses share: what they apply can then be compared by its checksum.
@@ -35,9 +35,9 @@ class WrongResultError(Exception):
 class Bench:
     """A workload of one shape, ready to run.
 
-    `messages`, `readies`, `wire_bytes`: counted from the beginning; zero where the workload has none. `digest`: checksum
-    of what was applied, the same in every implementation; only where the shape asks for a `check`. `paused_ns`: how much
-    of the time of all runs was housekeeping that does not count.
+    `messages`, `readies`, `wire_bytes`: counted from the beginning; zero where the workload has none. `digest`: the
+    checksum of what was applied, the same in every implementation; only where the shape asks for a `check`.
+    `paused_ns`, `paused_cpu_ns`: how much of the time of all runs was housekeeping that does not count.
     """
 
     def __init__(self) -> None:
@@ -46,6 +46,7 @@ class Bench:
         self.wire_bytes: int = 0
         self.digest: int = 0
         self.paused_ns: int = 0
+        self.paused_cpu_ns: int = 0
 
     def run(self, operations: int) -> None:
         """Do so many operations; this is what is timed. `operations` is a multiple of `granularity`."""

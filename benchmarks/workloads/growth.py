@@ -57,9 +57,10 @@ class Growth(Bench):
             self.last_index += chunk
             self.grown += chunk
             if self.grown >= limit:
-                started = time.perf_counter_ns()
+                started, cpu_started = time.perf_counter_ns(), time.process_time_ns()
                 self._cut()
                 self.paused_ns += time.perf_counter_ns() - started
+                self.paused_cpu_ns += time.process_time_ns() - cpu_started
         self.proposed += operations
         self._count()
 

@@ -114,11 +114,11 @@ class Loopback(Bench):
             for position, member in enumerate(members):
                 if member.node.has_ready():
                     self._serve(member, self.routes[position])
-            if all([member.applied >= self.last_index for member in members]):
+            if all(member.applied >= self.last_index for member in members):
                 return
             for connection in self.connections:
                 connection.flush()
-            blocked = any([connection.outgoing for connection in self.connections])
+            blocked = any(connection.outgoing for connection in self.connections)
             ready = self.selector.select(0.0 if blocked else _SILENCE_SECONDS)
             if not ready and not blocked:
                 raise WrongResultError("nothing arrives any more")
@@ -147,4 +147,6 @@ class Loopback(Bench):
     def verify(self) -> None:
         for member in self.nodes.members:
             if member.applied != self.last_index or member.digest != self.nodes.leader.digest:
-                raise WrongResultError(f"a node applied up to {member.applied}, not {self.last_index}, or other entries")
+                raise WrongResultError(
+                    f"a node applied up to {member.applied}, not {self.last_index}, or other entries"
+                )

@@ -1,8 +1,8 @@
-"""`rawnode`: the reference's own BenchmarkRawNode. One node proposes to itself; with two voters the driver answers in the
-other's place at once, without a second node.
+"""`rawnode`: the reference's own BenchmarkRawNode. One node proposes to itself; with two voters the driver answers in
+the other's place at once, without a second node.
 
-Shape: voters (1 or 2), check. An operation is one proposal of three bytes, committed. As in the reference the log is not
-compacted and the hard state not kept; each run begins with a new node.
+Shape: voters (1 or 2), check. An operation is one proposal of three bytes, committed. As in the reference the log is
+not compacted and the hard state not kept; each run begins with a new node.
 
 Source: etcd rawnode_test.go BenchmarkRawNode.
 """

@@ -24,7 +24,7 @@ _FURTHEST_AHEAD = 2**32
 
 def ask_leader(r: Raft, from_: u64, context: bytes) -> ReadDropReason | None:
     """Take a read on the leader, from itself or passed on by `from_`."""
-    if len(r.reads) + len(r.postponed_reads) >= r.max_pending_reads:
+    if r.reads.count() + len(r.postponed_reads) >= r.max_pending_reads:
         return ReadDropReason.TOO_MANY
     read = PendingRead(from_, context, r.log.committed)
     if r.tracker.is_singleton() and not r.strict_reads_on_lone_voter:

@@ -89,11 +89,12 @@ def of_ready(ready: Ready) -> bytes:
         parts += [number(ready.soft_state.leader), varint(ready.soft_state.role)]
     if ready.hard_state is not None:
         parts += [number(ready.hard_state.term), number(ready.hard_state.vote), number(ready.hard_state.commit)]
-    _put_entries(parts, ready.entries)
-    _put_entries(parts, ready.committed_entries)
+    shortener = _Shortener()
+    committed = shortener.short(ready.committed_entries)
+    parts += [shortener.short(ready.entries), committed]
     parts.append(varint(len(ready.messages)))
     for m in ready.messages:
-        _put_message(parts, m)
+        _put_message(parts, m, shortener)
     if ready.snapshot is not None:
         parts.append(encode_snapshot(ready.snapshot))
     if has_answers:
@@ -116,13 +117,26 @@ def _put_answers(parts: list[bytes], ready: Ready) -> None:
         put_text(parts, refused.reason)
 
 
-def _put_entries(parts: list[bytes], entries: list[Entry]) -> None:
-    """How many, from where to where, and a checksum over all of them."""
-    parts.append(varint(len(entries)))
-    if entries:
-        first, last = entries[0], entries[-1]
-        parts += [number(first.index), number(last.index), number(last.term)]
-        parts.append(zlib.crc32(encode_entries(entries)).to_bytes(4, "little"))
+class _Shortener:
+    """Entries in short: how many, from where to where, and a checksum over all of them.
+
+    One Ready has the same entries several times: to be written, and for each follower. Comparing lists of the same
+    objects is much cheaper than encoding them again.
+    """
+
+    def __init__(self) -> None:
+        self._last: list[Entry] = []
+        self._short = b"\0"
+
+    def short(self, entries: list[Entry]) -> bytes:
+        if not entries:
+            return b"\0"
+        if entries != self._last:
+            first, last = entries[0], entries[-1]
+            checksum = zlib.crc32(encode_entries(entries)).to_bytes(4, "little")
+            position = number(first.index) + number(last.index) + number(last.term)
+            self._last, self._short = entries, varint(len(entries)) + position + checksum
+        return self._short
 
 
 _BARE: Final = b"\0"
@@ -131,25 +145,25 @@ _ODD: Final = b"\2"
 """Forms of a message: as on the wire; with entries, in short; and with anything else that there may be."""
 
 
-def _put_message(parts: list[bytes], m: Message) -> None:
+def _put_message(parts: list[bytes], m: Message, shortener: _Shortener) -> None:
     if m.to > 0 and m.from_ > 0 and m.snapshot is None and not m.responses:
         if m.entries:
             parts.append(_WITH_MORE)
             put_bytes(parts, encode_message(without_entries(m)))
-            _put_entries(parts, m.entries)
+            parts.append(shortener.short(m.entries))
         else:
             parts.append(_BARE)
             put_bytes(parts, encode_message(m))
         return
     parts.append(_ODD)
     put_message(parts, without_entries(m))
-    _put_entries(parts, m.entries)
+    parts.append(shortener.short(m.entries))
     parts.append(flag(m.snapshot is not None))
     if m.snapshot is not None:
         parts.append(encode_snapshot(m.snapshot))
     parts.append(varint(len(m.responses)))
     for response in m.responses:
-        _put_message(parts, response)
+        _put_message(parts, response, shortener)
 
 
 # -- as text

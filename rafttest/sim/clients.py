@@ -109,10 +109,10 @@ class Clients:
         data = request.encode()
         client.attempts += 1
         world.note(f"put {node.id} {request}")
+        self._later(client, lambda: self._retry_write(client, number))  # also if the node's disk fails at this moment
         if offer(world, node, data):
             client.may_have_happened = True
             world.count("client writes sent again", int(client.attempts > 1))
-        self._later(client, lambda: self._retry_write(client, number))
         node.settle()
 
     def _retry_write(self, client: _Client, number: int) -> None:

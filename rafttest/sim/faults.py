@@ -18,6 +18,9 @@ from rafttest.sim.recovery import BYTES, FILES, ORDERED
 from rafttest.sim.schedule import TICK
 
 MAX_PROPOSAL_BYTES: Final = 80
+_STORIES: Final = 0.05
+"""How many seeds begin with a story."""
+
 _LEASES: Final = 0.15
 """How many seeds read by lease."""
 
@@ -101,6 +104,8 @@ class Options:
     """Pre-vote and check-quorum of each node until healing, by id; empty: all alike."""
     never_started: int
     """How many of the spares are no process at all, though they may become members."""
+    story: str
+    """What is told first: see `stories`; empty: nothing."""
     amnesia: str
     """What one node loses, which no node may: see `amnesia`; empty: nothing."""
     fail_io: tuple[int, int]
@@ -146,7 +151,7 @@ def draw(seed: int) -> Options:
     voters, spares = random.choice((1, 2, 3, 3, 3, 4, 5)), random.randrange(4)
     more = Random(f"{seed} more")
     has_wire = more.random() < 0.25
-    is_forgetful = voters >= 3 and more.random() < 0.07
+    is_forgetful = voters >= 3 and more.random() < 0.1
     if is_forgetful:
         intervals = _but(intervals, ("rot", "rejoin"))
     nodes = range(voters + spares)
@@ -175,7 +180,8 @@ def draw(seed: int) -> Options:
         repeat_answers=more.uniform(0, 0.3) if more.random() < 0.4 else 0.0,
         tick_rates=tuple(more.uniform(0.5, 2.0) for _ in nodes) if more.random() < 0.25 else (),
         own_knobs=tuple((more.random() < 0.5, more.random() < 0.5) for _ in nodes) if more.random() < 0.15 else (),
-        never_started=min(spares, 1) if more.random() < 0.1 and not is_forgetful else 0,
+        never_started=min(spares, 1) if more.random() < 0.15 and not is_forgetful else 0,
+        story="",
         amnesia=more.choice((WIPED, OLD_BACKUP)) if is_forgetful else "",
         fail_io=(0, 0),
         election_tick=random.randrange(5, 13),
@@ -194,7 +200,19 @@ def draw(seed: int) -> Options:
         max_pending_reads=random.choice((1, 4, 65536)) if tiny else 65536,
         lease_reads=False,
     )
+    if more.random() < _STORIES:
+        options = _with_story(options)
     return with_leases(options, more) if more.random() < _LEASES else options
+
+
+def _with_story(options: Options) -> Options:
+    """The same seed, in a cluster of the size that the story is about, which sends entries one by one; while it is told
+    nothing is lost, since its faults are its own.
+    """
+    story = replace(options, story="figure 8", voters=3, max_size_per_msg=0, max_inflight_bytes=0)
+    story = replace(story, max_committed_size_per_ready=1 << 20, max_uncommitted_entries_size=1 << 20)
+    story = replace(story, drop=0.0, late=0.0, corrupt=0.0, misdirect=0.0, crash_between=0.0)
+    return replace(story, own_knobs=(), never_started=0, tick_rates=story.tick_rates[: 3 + story.spares])
 
 
 _OFF: Final[dict[str, Callable[[Options], Options]]] = {
@@ -212,6 +230,7 @@ _OFF: Final[dict[str, Callable[[Options], Options]]] = {
     "drift": lambda o: replace(o, tick_rates=()),
     "own_knobs": lambda o: replace(o, own_knobs=()),
     "never_started": lambda o: replace(o, never_started=0),
+    "story": lambda o: replace(o, story=""),
     "amnesia": lambda o: replace(o, amnesia=""),
     "leases": lambda o: replace(o, lease_reads=False),
 }

@@ -137,7 +137,7 @@ class HandNode:
         return self.disk.crash(SOME, _Exactly(keep))
 
     def replace_disk(self, durable: MemoryStorage) -> None:
-        """The node is down, and its disk will hold only what `durable` does: nothing that it promised counts any more."""
+        """The node is down, and its disk will hold only what `durable` does; nothing that it promised counts."""
         self.disk.replace(copy_of(durable))
         self._checker.lost.add(self.id)
         self._checker.last_promise.pop(self.id, None)

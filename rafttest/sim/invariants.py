@@ -24,7 +24,7 @@ from typing import Final
 from pyraft import BasicStatus, CoreState, MemoryStorage, Role, Status
 from raftpb.codec import decode_conf_change, decode_conf_change_v2
 from raftpb.confchange import ConfChangeV2
-from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL
+from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL, MSG_PROP
 from raftpb.message import ConfState, Entry, Message, Snapshot
 from rafttest.sim import oracle
 from rafttest.sim.disk import term_on
@@ -279,6 +279,12 @@ class Checker:
         """Node `n` is given a proposal, by its application or by a message."""
         if self.lives[n].role is Role.StateLeader:
             self.once.offered(data)
+
+    def arrives(self, n: int, m: Message) -> None:
+        """Node `n` is about to get a message; proposals in it may be copies."""
+        if m.type is MSG_PROP:
+            for entry in m.entries:
+                self.offered(n, entry.data)
 
     def refused(self, n: int, before: CoreState, after: CoreState, what: object) -> None:
         """Node `n` has refused `what`; a counter is all that may differ."""

@@ -41,6 +41,8 @@ class Nemesis:
         for name, interval in self.world.options.intervals.items():
             if name in NEMESIS:
                 self._arrange(NEMESIS[name], interval * TICK, Random(f"{self.world.options.seed} {name}"))
+        if self.world.absent:
+            self._arrange(Nemesis._invite_absent, 60 * TICK, Random(f"{self.world.options.seed} absent"))
 
     def _arrange(self, happening: Callable[[Nemesis], None], interval: int, random: Random) -> None:
         def happen() -> None:
@@ -146,12 +148,37 @@ class Nemesis:
         if leader is None or leader.is_paused() or not others:
             return
         node = self.random.choice(others)
+        if self.random.random() < 0.5:
+            self._choke(leader, node)
+            return
         self._part(node.id, self.random.randrange(2, world.options.election_tick), self._forget_logs)
         if not world.options.lease_reads or self.random.random() < 0.5:
             self._slow_down(node.id, self.random.randrange(2, 30), 4 * world.options.election_tick)
         for _ in range(self.random.randrange(1, 6)):
             if leader.is_up:
                 self.workload.propose_to(leader)
+
+    def _choke(self, leader: Node, node: Node) -> None:
+        """`node` writes and answers slowly; its leader is told that it does not reach it, and has forgotten what it lacks.
+        So it is sent a snapshot, and entries after that, before it has written the first of it.
+        """
+        world, timeout = self.world, self.world.options.election_tick
+        self._slow_down(node.id, self.random.randrange(10, 60), 6 * timeout)
+
+        def write() -> None:
+            if leader.is_up and not leader.is_paused() and not world.is_calm:
+                self.workload.propose_to(leader)
+
+        def forget() -> None:
+            if leader.is_up and not leader.is_paused() and not world.is_calm:
+                leader.keep_snapshot(0)
+                leader.raw.report_unreachable(node.id)
+                leader.settle()
+
+        for at in range(0, 5 * timeout * TICK, TICK // 2):
+            world.schedule.after(at, write)
+        for at in range(timeout * TICK, 5 * timeout * TICK, timeout * TICK // 2):
+            world.schedule.after(at, forget)
 
     def _part(self, id: int, ticks: int, meanwhile: Callable[[], None]) -> None:
         """Cut node `id` off for so long; `meanwhile` happens just before its return."""
@@ -181,6 +208,13 @@ class Nemesis:
         steps = [ConfChangeSingle(REMOVE_NODE, old), ConfChangeSingle(ADD_NODE, node.id)]
         self.workload.change_at(leader, ConfChangeV2(steps, TRANSITION_AUTO))
         world.count("nodes that took a place under a new id")
+
+    def _invite_absent(self) -> None:
+        """Somebody who never comes is made a member."""
+        leader, random = self._leader(), self.random
+        absent = [id for id in self.world.absent if id in self.world.candidates()]
+        if leader is not None and not leader.is_paused() and absent:
+            self.workload.change_at(leader, ConfChange(random.choice((ADD_NODE, ADD_LEARNER_NODE)), absent[0]))
 
     # -- machines
 

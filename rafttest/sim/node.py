@@ -212,9 +212,7 @@ class Node:
             world.count("messages of an old term")
         self._touched += 1
         before = self.raw.export_state() if self._touched % _REFUSAL_EVERY == 0 else None
-        if m.type is MSG_PROP:
-            for entry in m.entries:
-                world.checker.offered(self.id, entry.data)
+        world.checker.arrives(self.id, m)
         look_again = self.sightings.arriving(m, sent)
         try:
             self.raw.step(m)

@@ -11,6 +11,7 @@ from rafttest.sim.nemesis import Nemesis, add_node
 from rafttest.sim.observer import Observer
 from rafttest.sim.oracle import members_of
 from rafttest.sim.schedule import TICK
+from rafttest.sim.stories import tell
 from rafttest.sim.violation import Violation
 from rafttest.sim.workload import Workload
 from rafttest.sim.world import World
@@ -73,12 +74,14 @@ def _play(world: World, amnesia: Amnesia) -> None:
         if id in world.absent:
             world.nodes[id].lose("never started")
     workload = Workload(world)
+    tell(world, workload)
     workload.begin()
     Nemesis(world, workload).begin()
     amnesia.begin()
     world.count("nodes with settings of their own", len(options.own_knobs))
     world.count("clocks of different speed", len(options.tick_rates))
-    while world.step(options.ticks * TICK):
+    end = world.schedule.now + options.ticks * TICK
+    while world.step(end):
         pass
     absent_members = [id for conf in world.checker.confs.values() for id in world.absent if id in members_of(conf)]
     world.count("members that never started", len(absent_members))

@@ -44,6 +44,8 @@ def add_parser(parent: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--event", type=int, metavar="N", help="the event that the printed address and picture show")
     parser.add_argument("--screenshot", metavar="OUT.png", help="also take a picture, with a Chromium that is on PATH")
     parser.add_argument("--size", default=_SIZE, metavar="WxH", help=f"of the picture, in pixels (default: {_SIZE})")
+    parser.add_argument("--all", action="store_true", help="the picture shows the whole timeline around the event")
+    parser.add_argument("--dark", action="store_true", help="the picture in dark colours")
     parser.set_defaults(run=run)
 
 
@@ -55,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
     event: int | None = options.event
     screenshot: str | None = options.screenshot
     size: str = options.size
+    dark: bool = options.dark
+    show_all: bool = options.all
     try:
         timeline = _timeline(file, seed)
         if event is not None and not 0 <= event < len(timeline.events):
@@ -64,7 +68,8 @@ def run(options: argparse.Namespace) -> int:
         fragment = "" if event is None else f"#event={event}"
         print(f"{target}{fragment}: {len(timeline.events)} events of {len(timeline.nodes)} nodes")
         if screenshot is not None:
-            _take_screenshot(target.resolve().as_uri() + fragment, Path(screenshot).resolve(), size)
+            fragment = f"#event={event or 0}&all" if show_all else fragment
+            _take_screenshot(target.resolve().as_uri() + fragment, Path(screenshot).resolve(), size, dark)
     except (_UsageError, MalformedTraceError, RecordingError, OSError, subprocess.SubprocessError) as error:
         print(visible(f"error: {error}"), file=sys.stderr)
         return EXIT_NOTHING
@@ -85,7 +90,7 @@ def find_chromium() -> str | None:
     return next((path for name in CHROMIUM_NAMES if (path := shutil.which(name)) is not None), None)
 
 
-def _take_screenshot(address: str, target: Path, size: str) -> None:
+def _take_screenshot(address: str, target: Path, size: str, dark: bool) -> None:
     program = find_chromium()
     if program is None:
         raise _UsageError(f"--screenshot needs one of {', '.join(CHROMIUM_NAMES)} on PATH")
@@ -95,6 +100,7 @@ def _take_screenshot(address: str, target: Path, size: str) -> None:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         arguments = [
             *("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--virtual-time-budget=4000"),
+            f"--blink-settings=preferredColorScheme={0 if dark else 1}",
             f"--user-data-dir={profile}",
             f"--window-size={width},{height}",
             f"--screenshot={target}",

@@ -101,7 +101,9 @@ class _Watcher(Observer):
         node = self._node_of(text)
         event = recorder.add(kind, self._now, node, _without_node(text) if node else text)
         if kind is Kind.CRASH and self._world is not None:
-            self._dead[node] = self._world.nodes[node].raw
+            core: RawNode | None = getattr(self._world.nodes.get(node), "raw", None)
+            if core is not None:
+                self._dead[node] = core
         if kind is Kind.START and recorder.known(node) is not None:
             event.text = "restart"
         if word == "heal":
@@ -150,6 +152,8 @@ class _Watcher(Observer):
         if node is None:
             return None
         raw = getattr(node, "raw", None)
+        if not node.is_up and raw is not None and raw is not self._dead.get(id):
+            return None  # it has crashed; that is the next event, which is not noted yet
         before = self.recorder.known(id)
         conf = before.conf if before is not None else ""
         if node.is_up and raw is not None and raw is not self._dead.get(id):

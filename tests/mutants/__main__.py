@@ -89,8 +89,10 @@ class _Session:
                     outcome = future.result()
                     outcomes[outcome.row.id] = outcome
                     fallback_is_needed = fallback_is_needed or outcome.is_fallback
+                    bar.clear()
+                    print(_line(outcome), flush=True)
                     bar.advance()
-                    bar.show(f"{outcome.row.id} {outcome.verdict.value}")
+                    bar.show(f"row {outcome.row.id}")
             finally:
                 _cancel(waiting)
         if fallback_is_needed:
@@ -118,15 +120,16 @@ def _cancel(waiting: list[Future[Outcome]]) -> None:
         future.cancel()
 
 
+def _line(outcome: Outcome) -> str:
+    how = "" if outcome.verdict is Verdict.KILLED else f"{outcome.verdict.value} "
+    by_chance = " (named nowhere)" if outcome.is_fallback else ""
+    return (
+        f"{outcome.row.id:>5} {outcome.row.marks} {outcome.seconds:6.1f} s  {how}{outcome.killer}{by_chance}".rstrip()
+    )
+
+
 def _report(outcomes: list[Outcome]) -> int:
-    """Print the table, what was not planted, and the survivors; return the exit code."""
-    for outcome in outcomes:
-        if outcome.verdict is not Verdict.NOT_PLANTED:
-            killer = "" if outcome.verdict is Verdict.KILLED else f"{outcome.verdict.value} "
-            by_chance = " (named nowhere)" if outcome.is_fallback else ""
-            print(
-                f"{outcome.row.id:>5} {outcome.row.marks} {outcome.seconds:6.1f} s  {killer}{outcome.killer}{by_chance}"
-            )
+    """Print what was not planted, the survivors and the sums; return the exit code."""
     for outcome in outcomes:
         if outcome.verdict is Verdict.NOT_PLANTED:
             print(f"{outcome.row.id:>5} not planted: {outcome.row.bug} {outcome.row.reason}")

@@ -1,9 +1,6 @@
 package main
 
-import (
-	"bytes"
-	"time"
-)
+import "bytes"
 
 // growth asks whether a proposal costs more when the log is long.
 type growth struct {
@@ -48,13 +45,13 @@ func (g *growth) run(operations int) {
 		g.lastIndex += uint64(chunk)
 		g.grown += chunk
 		if g.grown >= limit {
-			started := time.Now()
+			started := now()
 			for _, m := range g.members {
 				m.compacted = m.applied - uint64(g.length)
 				check(m.storage.Compact(m.compacted))
 			}
 			g.grown = 0
-			g.paused += time.Since(started)
+			g.paused = g.paused.plus(now().minus(started))
 		}
 	}
 	g.proposed += operations

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -28,7 +29,7 @@ type bench interface {
 type counts struct {
 	messages, readies, wireBytes int
 	digest                       uint32
-	paused                       time.Duration // housekeeping within runs, which does not count
+	paused                       clock // housekeeping within runs, which does not count
 }
 
 func (c *counts) counted() *counts { return c }
@@ -134,20 +135,36 @@ func run(prepared bench, operations int) answer {
 	}
 	prepared.settle()
 	before := *prepared.counted()
-	started := time.Now()
+	started := now()
 	prepared.run(operations)
-	elapsed := time.Since(started).Nanoseconds()
+	elapsed := now().minus(started)
 	prepared.verify()
 	after := *prepared.counted()
+	elapsed = elapsed.minus(after.paused.minus(before.paused))
 	return answer{
-		"nanoseconds": elapsed - (after.paused - before.paused).Nanoseconds(),
-		"operations":  operations,
-		"messages":    after.messages - before.messages,
-		"readies":     after.readies - before.readies,
-		"wire_bytes":  after.wireBytes - before.wireBytes,
-		"digest":      after.digest,
+		"nanoseconds": elapsed.wall, "cpu_nanoseconds": elapsed.cpu,
+		"operations": operations,
+		"messages":   after.messages - before.messages,
+		"readies":    after.readies - before.readies,
+		"wire_bytes": after.wireBytes - before.wireBytes,
+		"digest":     after.digest,
 	}
 }
+
+// clock is wall time and the time of all threads, in nanoseconds.
+type clock struct{ wall, cpu int64 }
+
+var origin = time.Now()
+
+func now() clock {
+	var usage syscall.Rusage
+	check(syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
+	return clock{wall: time.Since(origin).Nanoseconds(), cpu: usage.Utime.Nano() + usage.Stime.Nano()}
+}
+
+func (c clock) minus(other clock) clock { return clock{c.wall - other.wall, c.cpu - other.cpu} }
+
+func (c clock) plus(other clock) clock { return clock{c.wall + other.wall, c.cpu + other.cpu} }
 
 // residentBytes is the memory of this process after everything unused has been given back; 0 where nobody tells.
 func residentBytes() int {

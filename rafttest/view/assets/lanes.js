@@ -45,7 +45,7 @@ class Lanes {
     this.axis.width = width - GUTTER;
     this.drawn = { arrows: 0, crashes: 0, losses: 0, signs: 0, labels: 0, bars: 0 };
     this.head = RULER + (this.hasWorld ? 24 : 0);
-    this.laneHeight = Math.max(56, Math.min(128, (height - this.head - 4) / Math.max(1, this.end)));
+    this.laneHeight = Math.max(56, Math.min(190, (height - this.head - 4) / Math.max(1, this.end)));
     this.keepLaneInView();
     pen.clearRect(0, 0, width, height);
     pen.save();
@@ -241,7 +241,8 @@ class Lanes {
     let arrows = [...timeline.arrowsWithin(axis.low - margin, axis.high + margin)];
     this.hidden = 0;
     if (arrows.length > MOST_ARROWS) {
-      const few = arrows.filter((arrow) => ["vote", "snapshot", "transfer"].includes(familyOf(arrow.message.type)));
+      const rare = ["vote", "snapshot", "transfer"];
+      const few = arrows.filter((arrow) => arrow.kind === "lose" || rare.includes(familyOf(arrow.message.type)));
       const kept = few.length > MOST_ARROWS ? few.filter((_, at) => at % Math.ceil(few.length / MOST_ARROWS) === 0) : few;
       this.hidden = arrows.length - kept.length;
       arrows = kept;

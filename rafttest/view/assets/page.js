@@ -371,6 +371,7 @@ function begin() {
   refilter();
   axis.width = byId("lanes").clientWidth - GUTTER;
   axis.scale = Math.max(Math.min(90, axis.fit), 13);
+  if (location.hash.includes("&all")) axis.scale = Math.min(axis.fit, 90);
   goTo(linkedEvent() ?? violation?.number ?? 0, true);
   byId("lanes").focus();
 }

@@ -8,13 +8,13 @@ class Cluster {
   constructor(box, timeline) {
     this.box = box;
     this.timeline = timeline;
-    /** How many entries the logs are shifted back from their end. */
-    this.back = 0;
+    /** How many entries the logs are shifted back from their end; null: so that most nodes' ends are seen. @type {?number} */
+    this.back = null;
     box.addEventListener("wheel", (event) => {
       const target = /** @type {Element} */ (event.target);
       if (!target.closest(".log-cell") || !this.isCut) return;
       event.preventDefault();
-      this.back = Math.max(0, this.back - Math.round((event.deltaY + event.deltaX) / 20));
+      this.back = Math.max(0, this.shift - Math.round((event.deltaY + event.deltaX) / 20));
       this.draw(this.cursor);
     }, { passive: false });
   }
@@ -52,8 +52,11 @@ class Cluster {
     const room = Math.max(120, this.box.clientWidth - 542);
     const fits = Math.floor(room / 26);
     this.isCut = last - first + 2 > fits;
-    this.back = Math.min(this.back, Math.max(0, last - first + 1 - fits));
-    const high = last - this.back;
+    const ends = known.map((state) => state.last).sort((a, b) => b - a);
+    const middle = ends[Math.floor(ends.length / 2)] ?? last;
+    const shift = this.back ?? Math.max(0, last - middle - fits + 4);
+    this.shift = Math.max(0, Math.min(shift, last - first + 1 - fits));
+    const high = last - this.shift;
     const low = Math.max(first, high - fits + (first < high - fits + 1 ? 2 : 1), 1);
     return { low, high, width: Math.min(84, Math.floor(room / (high - low + 2))), first };
   }
@@ -100,6 +103,9 @@ class Cluster {
       const end = Math.min(state.first - 1, high);
       const style = `left:0;width:${(end - low + 1) * width - 3}px`;
       log.append(make("em", { style, title: `compacted, or not known, up to ${state.first - 1}` }, (end - low + 1) * width > 56 ? `up to ${state.first - 1}` : ""));
+    }
+    if (state.last < low && state.last >= state.first) {
+      log.append(make("em", { style: "left:0;padding:0 8px", title: "the log ends before what is shown here" }, `ends at ${state.last}`));
     }
     for (let index = Math.max(low, state.first); index <= Math.min(high, state.last); index++) {
       const entry = this.timeline.entries[numbers[index - state.first]];

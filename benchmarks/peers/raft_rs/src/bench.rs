@@ -1,7 +1,5 @@
 //! What every workload is: built once, run for a number of operations, checked after each run.
 
-use std::time::Duration;
-
 use raft::eraftpb::{ConfState, Snapshot};
 use raft::storage::MemStorage;
 use raft::{Config, RawNode};
@@ -20,7 +18,36 @@ pub struct Counts {
     pub wire_bytes: usize,
     pub digest: u32,
     /// Housekeeping within runs, which does not count.
-    pub paused: Duration,
+    pub paused: Clock,
+}
+
+/// Wall time and the time of all threads, in nanoseconds.
+#[derive(Clone, Copy, Default)]
+pub struct Clock {
+    pub wall: i64,
+    pub cpu: i64,
+}
+
+impl Clock {
+    pub fn now() -> Clock {
+        Clock { wall: read_clock(libc::CLOCK_MONOTONIC), cpu: read_clock(libc::CLOCK_PROCESS_CPUTIME_ID) }
+    }
+
+    pub fn minus(self, other: Clock) -> Clock {
+        Clock { wall: self.wall - other.wall, cpu: self.cpu - other.cpu }
+    }
+
+    pub fn plus(self, other: Clock) -> Clock {
+        Clock { wall: self.wall + other.wall, cpu: self.cpu + other.cpu }
+    }
+}
+
+fn read_clock(id: libc::clockid_t) -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // Safety: the pointer is to a value of this function.
+    let failed = unsafe { libc::clock_gettime(id, &mut time) };
+    assert_eq!(failed, 0, "the clock cannot be read");
+    time.tv_sec as i64 * 1_000_000_000 + time.tv_nsec as i64
 }
 
 /// A workload of one shape. What is wrong panics, and is answered as an error.

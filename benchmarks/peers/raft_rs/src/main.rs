@@ -7,9 +7,8 @@ mod workloads;
 
 use std::io::{self, BufRead, Write};
 use std::panic::{catch_unwind, AssertUnwindSafe};
-use std::time::Instant;
 
-use bench::{Bench, Shape};
+use bench::{Bench, Clock, Shape};
 use serde_json::{json, Value};
 
 fn main() {
@@ -57,11 +56,11 @@ fn prepare(request: &Value, prepared: &mut Option<Box<dyn Bench>>) -> Value {
     let shape = Shape::new(&request["shape"]);
     let name = request["workload"].as_str().expect("workload");
     let before = resident_bytes();
-    let started = Instant::now();
+    let started = Clock::now();
     let Some(made) = workloads::build(name, &shape) else {
         return json!({ "unsupported": format!("no workload {name}") });
     };
-    let elapsed = started.elapsed().as_nanos() as u64;
+    let elapsed = Clock::now().minus(started).wall;
     made.verify();
     let counts = made.counts();
     let answer = json!({
@@ -78,13 +77,15 @@ fn run(bench: &mut dyn Bench, operations: usize) -> Value {
     assert!(operations > 0 && operations % bench.granularity() == 0, "{operations} operations do not fit");
     bench.settle();
     let before = bench.counts();
-    let started = Instant::now();
+    let started = Clock::now();
     bench.run(operations);
-    let elapsed = started.elapsed();
+    let elapsed = Clock::now().minus(started);
     bench.verify();
     let after = bench.counts();
+    let elapsed = elapsed.minus(after.paused.minus(before.paused));
     json!({
-        "nanoseconds": (elapsed - (after.paused - before.paused)).as_nanos() as u64,
+        "nanoseconds": elapsed.wall,
+        "cpu_nanoseconds": elapsed.cpu,
         "operations": operations,
         "messages": after.messages - before.messages,
         "readies": after.readies - before.readies,

@@ -1,10 +1,8 @@
 //! Does a proposal cost more when the log is long?
 
-use std::time::Instant;
-
 use raft::eraftpb::Entry;
 
-use crate::bench::{payloads, storage_of, Bench, Counts, Shape, FIRST_INDEX};
+use crate::bench::{payloads, storage_of, Bench, Clock, Counts, Shape, FIRST_INDEX};
 use crate::nodes::{Member, Nodes};
 
 pub struct Growth {
@@ -55,13 +53,13 @@ impl Bench for Growth {
             self.last_index += chunk as u64;
             self.grown += chunk;
             if self.grown >= limit {
-                let started = Instant::now();
+                let started = Clock::now();
                 for one in &mut nodes.members {
                     one.compacted = one.applied - self.length as u64;
                     one.node.store().wl().compact(one.compacted).expect("compact");
                 }
                 self.grown = 0;
-                nodes.counts.paused += started.elapsed();
+                nodes.counts.paused = nodes.counts.paused.plus(Clock::now().minus(started));
             }
         }
         self.proposed += operations;

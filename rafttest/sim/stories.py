@@ -1,0 +1,91 @@
+"""Stories: schedules that chance hardly ever finds, told step by step at the beginning of some seeds; everything else
+that the seed has begins afterwards. Whatever gets in the way ends a story early.
+
+Figure 8 of the Raft paper, with three voters A, R and S; x2 is an entry of term 2, all at one index:
+
+    A  x2         A leads, appends, and reaches nobody
+    R  x3         R leads with the vote of S, appends, and reaches nobody
+    S  x2         A leads term 4 with the vote of S, which takes x2 and not yet what A has appended in term 4:
+                  a majority holds x2, which must not count as committed
+    S  x3         R leads again, with the vote of S, and overwrites it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from pyraft import Role
+from rafttest.sim.disk import term_on
+from rafttest.sim.schedule import TICK
+from rafttest.sim.workload import Workload
+from rafttest.sim.world import World
+
+FIGURE_8: Final = "figure 8"
+
+Condition = Callable[[], bool]
+
+
+def tell(world: World, workload: Workload) -> None:
+    """Whatever story this seed has, until it is over."""
+    if world.options.story == FIGURE_8:
+        world.note("story")
+        patience = 10 * world.options.election_tick * TICK
+        story = _Figure8(world, workload)
+        for reached in story.steps():
+            end = world.schedule.now + patience
+            while not reached() and world.schedule.now < end:
+                world.step(world.schedule.now + 1)
+            if not reached():
+                break
+        else:
+            world.count("stories told")
+        world.network.cut.clear()
+
+
+class _Figure8:
+    def __init__(self, world: World, workload: Workload) -> None:
+        self.world = world
+        self.workload = workload
+
+    def steps(self) -> Iterator[Condition]:
+        """What must be so before the story goes on."""
+        yield lambda: len(self._leaders()) == 1 and self._all_applied()
+        [a] = self._leaders()
+        others = [id for id in self.world.nodes if id != a]
+        self._connect()
+        self.workload.propose_to(self.world.nodes[a])
+        place = self.world.nodes[a].raw.basic_status().last_index
+        yield lambda: self._has(a, place)
+        self._connect(*others)
+        yield lambda: bool({*others} & {*self._leaders()})
+        [r] = {*others} & {*self._leaders()}
+        [s] = {*others} - {r}
+        self._connect()
+        yield lambda: self._has(r, place)
+        old = term_on(self.world.checker.lives[a].durable, place)
+        self._connect(a, s)
+        yield lambda: term_on(self.world.checker.lives[s].durable, place) == old
+        self._connect()
+        yield lambda: self._has(a, place + 1)
+        self._connect(r, s)
+        yield lambda: term_on(self.world.checker.lives[s].durable, place) not in {old, None}
+
+    def _leaders(self) -> list[int]:
+        return [id for id, life in self.world.checker.lives.items() if life.role is Role.StateLeader]
+
+    def _all_applied(self) -> bool:
+        highest = self.world.checker.highest
+        return highest > self.world.checker.base and all(
+            life.last == life.app_applied == highest for life in self.world.checker.lives.values()
+        )
+
+    def _has(self, id: int, place: int) -> bool:
+        return term_on(self.world.checker.lives[id].durable, place) is not None
+
+    def _connect(self, *ids: int) -> None:
+        """Only these reach each other."""
+        everybody = list(self.world.nodes)
+        links = {(one, other) for one in everybody for other in everybody if one != other}
+        self.world.network.cut.clear()
+        self.world.network.cut.update(link for link in links if not {*link} <= {*ids})

@@ -1,0 +1,388 @@
+"""The simulator's faults: each is reached, what must be caught is caught, and a planted bug in front of it is found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+from random import Random
+
+import pytest
+
+from pyraft import Role
+from raftpb.enums import MSG_HEARTBEAT, MSG_SNAP
+from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
+from rafttest.sim import chunks, frame, image
+from rafttest.sim.amnesia import HARMLESS, NOTICED, UNNOTICED, Amnesia
+from rafttest.sim.chunks import Piece, Streams
+from rafttest.sim.disk import READ, SYNC, WRITE, Disk, DiskError
+from rafttest.sim.faults import WIPED, Options, draw, faults_of, without
+from rafttest.sim.frame import DamagedError, flip, seal, unseal
+from rafttest.sim.nemesis import Nemesis, add_node
+from rafttest.sim.run import run
+from rafttest.sim.schedule import TICK, Schedule
+from rafttest.sim.violation import Violation
+from rafttest.sim.workload import Workload
+from rafttest.sim.world import World
+
+
+def quiet(**knobs: object) -> Options:
+    """Three voters, and nothing goes wrong but what is asked for."""
+    options = without(draw(1), faults_of(draw(1)))
+    options = replace(
+        options,
+        voters=3,
+        spares=0,
+        delay=20,
+        disk_delay=30,
+        apply_delay=30,
+        election_tick=5,
+        max_size_per_msg=1 << 20,
+        max_committed_size_per_ready=1 << 20,
+        max_uncommitted_entries_size=1 << 20,
+        max_inflight_msgs=256,
+        max_inflight_bytes=0,
+        max_pending_reads=100,
+    )
+    return replace(options, **knobs)  # type: ignore[arg-type]
+
+
+def cluster(options: Options) -> World:
+    """It has run long enough to have a leader."""
+    world = World(options)
+    for id in range(1, options.voters + 1):
+        add_node(world, id)
+    while not any(life.role is Role.StateLeader for life in world.checker.lives.values()):
+        world.step(world.schedule.now + TICK)
+    return world
+
+
+def pass_ticks(world: World, ticks: int) -> None:
+    end = world.schedule.now + ticks * TICK
+    while world.step(end):
+        pass
+
+
+# -- the wire
+
+
+def heartbeat() -> Message:
+    return Message(MSG_HEARTBEAT, 2, 1, 3, 0, 0, [], 7)
+
+
+def test_no_flip_of_a_few_bits_passes_the_checksum() -> None:
+    sealed = seal(heartbeat())
+    assert unseal(sealed) == heartbeat()
+    for seed in range(500):
+        with pytest.raises(DamagedError):
+            unseal(flip(sealed, Random(seed)))
+
+
+def test_damaged_messages_are_caught_and_change_nothing() -> None:
+    result = run(1, options=quiet(ticks=60, has_wire=True, corrupt=0.3, intervals={"propose": 2}))
+    assert result.violation is None
+    assert result.counts["damaged messages caught"] > 0
+
+
+def test_a_wire_without_checksum_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frame, "crc32", lambda data: 0)
+    result = run(1, options=quiet(ticks=100, has_wire=True, corrupt=0.3, intervals={"propose": 1}))
+    assert result.violation is not None
+    assert result.violation.invariant in {"N11", "S24"}
+
+
+def test_messages_for_others_are_refused() -> None:
+    result = run(1, options=quiet(ticks=60, misdirect=0.3, intervals={"propose": 2}))
+    assert result.violation is None
+    assert result.counts["messages for somebody else refused"] > 0
+
+
+# -- snapshots in pieces
+
+
+class Postman:
+    """Carries pieces when it is told to."""
+
+    def __init__(self) -> None:
+        self.schedule = Schedule()
+        self.bag: list[Piece] = []
+        self.arrived: list[Message] = []
+        self.failed: list[Message] = []
+        self.seen: list[str] = []
+        self.streams = Streams(
+            self.schedule, 8, self.bag.append, self.arrived.append, self.failed.append, self.seen.append
+        )
+
+    def deliver(self, keep: Callable[[Piece], bool] = lambda piece: True) -> None:
+        """Everything in the bag, in order; what is sent meanwhile too."""
+        while self.bag:
+            piece = self.bag.pop(0)
+            if keep(piece):
+                self.streams.take(piece)
+
+    def wait(self, ticks: int) -> None:
+        end = self.schedule.now + ticks * TICK
+        while self.schedule.step(end):
+            pass
+
+
+def snapshot(index: int) -> Message:
+    conf_state = ConfState((1, 2))
+    return Message(MSG_SNAP, 2, 1, 3, 0, 0, [], 0, Snapshot(b"state" * 9, SnapshotMetadata(conf_state, index, 3)))
+
+
+def test_a_snapshot_arrives_whole_from_its_pieces() -> None:
+    post = Postman()
+    post.streams.begin(snapshot(9))
+    post.deliver()
+    assert post.arrived == [snapshot(9)]
+    post.wait(100)
+    assert (len(post.arrived), post.failed) == (1, [])
+
+
+def test_a_snapshot_is_resumed_where_it_broke_off() -> None:
+    post = Postman()
+    post.streams.begin(snapshot(9))
+    post.deliver(lambda piece: piece.offset < 24)
+    assert post.arrived == []
+    post.wait(3)
+    assert [piece.offset for piece in post.bag] == [16]
+    post.deliver()
+    assert post.arrived == [snapshot(9)]
+
+
+def test_a_snapshot_that_nobody_receives_is_given_up() -> None:
+    post = Postman()
+    post.streams.begin(snapshot(9))
+    for _ in range(20):
+        post.bag.clear()
+        post.wait(2)
+    assert (post.arrived, post.failed) == ([], [snapshot(9)])
+
+
+def test_a_receiver_that_forgot_the_beginning_asks_for_it() -> None:
+    post = Postman()
+    post.streams.begin(snapshot(9))
+    for _ in range(4):
+        post.streams.take(post.bag.pop(0))
+    post.streams.forget(2)
+    post.deliver()
+    post.wait(5)
+    post.deliver()
+    assert post.arrived == [snapshot(9)]
+    assert "snapshots begun again in the middle" in post.seen
+
+
+def test_pieces_twice_in_any_order_or_of_another_snapshot_make_no_wrong_one() -> None:
+    reached = set[str]()
+    for seed in range(60):
+        post, random = Postman(), Random(seed)
+        post.streams.begin(snapshot(9))
+        old: list[Piece] = []
+        for step in range(80):
+            if step == 10:
+                post.streams.begin(snapshot(20))
+            if post.bag:
+                piece = post.bag.pop(random.randrange(len(post.bag)))
+                old.append(piece)
+                post.streams.take(piece)
+            if old and random.random() < 0.4:
+                post.streams.take(random.choice(old))
+        post.wait(10)
+        post.deliver()
+        assert all(m in (snapshot(9), snapshot(20)) for m in post.arrived)
+        assert snapshot(20) in post.arrived
+        reached.update(post.seen)
+    assert {"pieces of another snapshot refused", "pieces out of order or repeated refused"} <= reached
+
+
+def test_a_damaged_piece_is_not_taken() -> None:
+    post = Postman()
+    post.streams.begin(snapshot(9))
+    piece = post.bag.pop(0)
+    post.streams.take(piece.damaged(flip(piece.data or b"", Random(1))))
+    assert (post.bag, post.seen) == ([], ["damaged pieces caught"])
+
+
+def test_a_receiver_that_takes_pieces_in_any_order_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def take(self: Streams, piece: Piece, data: bytes) -> None:
+        one = self._incoming.setdefault((piece.from_, piece.at), chunks._Incoming(piece.stream))
+        one.data += data
+        if len(one.data) >= piece.total:
+            self._finish((piece.from_, piece.at), one)
+
+    monkeypatch.setattr(Streams, "_take_piece", take)
+    post = Postman()
+    post.streams.begin(snapshot(9))
+    first = post.bag.pop(0)
+    while len(post.streams._incoming) == 0 or len(post.streams._incoming[1, 2].data) + 8 < first.total:
+        post.streams.take(first)
+    with pytest.raises(Violation, match="S1f"):
+        post.streams.take(first)
+
+
+# -- disks that fail
+
+
+def played(options: Options, ticks: int) -> World:
+    """A world in which everything has happened that is asked for, for so long, and which has rested since then."""
+    world = World(options)
+    for id in range(1, options.voters + 1):
+        add_node(world, id)
+    Workload(world).begin()
+    pass_ticks(world, ticks)
+    world.is_calm = True
+    world.network.calm()
+    for node in world.nodes.values():
+        node.heal()
+    pass_ticks(world, 4 * options.election_tick)
+    return world
+
+
+@pytest.mark.parametrize(("is_asynchronous", "ticks"), [(False, 14), (True, 11)])
+def test_whichever_access_to_a_disk_fails_nothing_is_lost(is_asynchronous: bool, ticks: int) -> None:
+    """D9: the first, the second, and so on, until there is none of that number."""
+    seen = dict[str, int]()
+    for number in count(1):
+        intervals = {"propose": 1, "compact": 4}
+        options = quiet(is_asynchronous=is_asynchronous, intervals=intervals, fail_io=(1, number))
+        world = played(options, ticks)
+        checker = world.checker
+        assert {node.state for node in world.nodes.values()} == {checker.states[checker.highest]}
+        assert checker.acked <= {truth.data for truth in checker.truth.values()}
+        failed = [name for name in world.counts if name.startswith("nodes whose disk failed")]
+        if not failed:
+            break
+        seen[failed[0]] = seen.get(failed[0], 0) + 1
+    assert set(seen) == {f"nodes whose disk failed at a {access}" for access in (READ, SYNC, WRITE)}
+    assert number > 20
+
+
+def fails(disk: Disk) -> bool:
+    try:
+        disk.write(None, [], None)
+        disk.sync()
+    except DiskError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("access", [SYNC, WRITE])
+def test_a_disk_that_has_failed_fails_until_the_next_start(access: str) -> None:
+    disk = Disk(None, 1)
+    disk.broken = access
+    for _ in range(3):
+        assert fails(disk)
+    disk.crash("none", Random(1))
+    assert not fails(disk)
+
+
+def test_a_core_whose_storage_failed_is_dead_and_a_start_heals_it() -> None:
+    """The run demands at each failure that all later calls raise NodeFailedError."""
+    result = run(1, options=quiet(ticks=200, intervals={"propose": 1, "compact": 4, "lag": 10, "read_fails": 6}))
+    assert result.violation is None
+    assert result.counts["nodes whose disk failed at a read"] > 1
+
+
+def test_a_core_that_would_go_on_is_found() -> None:
+    world = cluster(quiet())
+    with pytest.raises(Violation, match="D8"):
+        world.nodes[1].fail(DiskError(1, READ))
+
+
+def test_a_sync_that_lies_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The planted bug of D6: the error of a sync is passed over."""
+
+    def sync(self: Disk) -> None:
+        if self.fails(SYNC):
+            self._unsynced = []
+
+    monkeypatch.setattr(Disk, "sync", sync)
+    options = quiet(ticks=200, intervals={"propose": 2, "sync_fails": 10, "crash": 20})
+    result = run(1, options=options)
+    assert result.violation is not None
+    assert result.violation.invariant in {"S3", "S6", "S11", "S13", "S25"}
+
+
+def test_a_start_from_a_damaged_log_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image, "read", lambda data, salt: ([], 0))
+    world = cluster(quiet())
+    with pytest.raises(Violation, match="D5"):
+        Nemesis(world, Workload(world)).rot()
+
+
+def test_a_node_with_a_damaged_log_is_lost_and_the_others_go_on() -> None:
+    result = run(1, options=quiet(ticks=100, intervals={"propose": 2, "rot": 10}))
+    assert result.violation is None
+    assert result.counts["damaged logs refused"] == 1, "two of three can go on, one cannot"
+
+
+# -- members
+
+
+def test_a_machine_that_is_given_up_is_replaced_under_a_new_id() -> None:
+    for seed in range(1, 3):
+        result = run(seed, options=replace(quiet(ticks=150, intervals={"propose": 3, "rejoin": 20}), seed=seed))
+        assert result.violation is None
+        assert result.counts["nodes that took a place under a new id"] > 0
+        assert result.counts["membership changes applied"] > 0
+
+
+def test_a_member_that_never_starts_does_no_harm() -> None:
+    options = quiet(spares=1, ticks=150, never_started=1, intervals={"propose": 3, "change": 5})
+    results = [run(seed, options=replace(options, seed=seed)) for seed in range(1, 5)]
+    assert [result.violation for result in results] == [None] * 4
+    assert sum(result.counts.get("members that never started", 0) for result in results) > 0
+
+
+# -- amnesia
+
+
+def amnesiac(has_lost_promises: bool, has_suspicion: bool) -> Amnesia:
+    amnesia = Amnesia(World(quiet(amnesia=WIPED)))
+    amnesia.has_lost_promises = has_lost_promises
+    amnesia.world.has_suspicion = has_suspicion
+    return amnesia
+
+
+@pytest.mark.parametrize(
+    ("has_lost", "has_suspicion", "law", "end"),
+    [
+        (True, True, "S10", NOTICED),
+        (True, True, "", NOTICED),
+        (True, False, "", HARMLESS),
+        (False, False, "", HARMLESS),
+        (True, False, "S10", UNNOTICED),
+        (False, False, "S10", ""),
+        (True, False, "S24", ""),
+        (True, True, "S24", ""),
+    ],
+)
+def test_what_is_thought_of_a_run_with_amnesia(has_lost: bool, has_suspicion: bool, law: str, end: str) -> None:
+    assert amnesiac(has_lost, has_suspicion).judge(Violation(law, "") if law else None) == end
+
+
+def test_a_follower_that_lost_its_disk_is_noticed() -> None:
+    world = cluster(quiet(amnesia=WIPED, ticks=400, intervals={"propose": 1}))
+    Workload(world).begin()
+    pass_ticks(world, 20)
+    amnesia = Amnesia(world)
+    amnesia._strike()
+    pass_ticks(world, 20)
+    assert amnesia.has_lost_promises
+    assert world.has_suspicion
+    assert any(node.raw.basic_status().log_loss_suspected for node in world.nodes.values())
+
+
+# -- the list of faults
+
+
+def test_everything_that_a_seed_has_can_be_left_out() -> None:
+    for seed in range(40):
+        options = draw(seed)
+        assert faults_of(without(options, faults_of(options))) == []
+
+
+def test_what_does_not_exist_cannot_be_left_out() -> None:
+    with pytest.raises(ValueError, match="gravity is nothing that could be left out"):
+        without(draw(1), ["gravity"])
