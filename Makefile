@@ -3,10 +3,11 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-CODE := raftpb pyraft rafttest examples tests setup.py
+CODE := raftpb pyraft rafttest examples benchmarks tests setup.py
 TRACES ?= tests/traces
+JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
-.PHONY: demo test check coverage replay reference proto wheel clean help
+.PHONY: demo test check coverage replay reference proto wheel compiled bench soak mutants clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -49,5 +50,17 @@ proto: $(VENV)/.ready  ## regenerate raftpb/raft_pb2 from raft.proto
 wheel: $(VENV)/.ready  ## build the wheel into dist/, compiled unless PYRAFT_COMPILE=0
 	@$(PY) -m build --no-isolation --wheel --outdir dist .
 
+compiled: $(VENV)/.ready  ## the compiled wheel, installed on its own: all tests and traces against it
+	@.ci/compiled
+
+bench: $(VENV)/.ready  ## pyraft beside etcd's raft, raft-rs and PySyncObj, in under half an hour; leave the machine alone
+	@$(PY) -m benchmarks
+
+soak: $(VENV)/.ready  ## the simulator for 45 minutes on all cores
+	@$(PY) -m rafttest sim --minutes 45 --jobs $(JOBS)
+
+mutants: $(VENV)/.ready  ## plant every known bug and see that a test finds it
+	@$(PY) -m tests.mutants --jobs $(JOBS)
+
 clean:  ## forget everything that was built
-	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	@rm -rf $(VENV) build dist benchmarks/.build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

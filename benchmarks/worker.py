@@ -51,8 +51,7 @@ class Worker:
             case {"do": "run", "operations": int(operations)}:
                 return self._run(operations)
             case {"do": "drop"}:
-                self.bench = None
-                gc.collect()
+                self._drop()
                 return {}
         raise ValueError(f"{request!r} is no request")
 
@@ -60,8 +59,7 @@ class Worker:
         make = self.workloads.get(workload)
         if make is None:
             return {"unsupported": f"no workload {workload}"}
-        self.bench = None
-        gc.collect()
+        self._drop()
         before = resident_bytes()
         started = time.perf_counter_ns()
         self.bench = make(shape)
@@ -74,6 +72,12 @@ class Worker:
             "granularity": self.bench.granularity(),
             "messages": self.bench.messages,
         }
+
+    def _drop(self) -> None:
+        if self.bench is not None:
+            self.bench.close()
+        self.bench = None
+        gc.collect()
 
     def _run(self, operations: int) -> Answer:
         bench = self.bench

@@ -26,13 +26,14 @@ MEMBERS = ConfState((1, 2, 3), (4,))
 
 def in_role(role: Role, **knobs: object) -> Host:
     """Node 1 of voters 1, 2, 3 and learner 4 in term 5: entries 1..5 of terms 1 1 2 3 3, of which 3 are committed; a
-    leader has appended entry 6, a follower follows node 2.
+    leader has appended entry 6, a follower follows node 2 and heard it a tick ago.
     """
     made = host((1, 1, 2, 3, 3), conf_state=MEMBERS, term=TERM if role in (FOLLOWER, PRE_CANDIDATE) else 4, commit=3)
     made = made.restart(**knobs)
     made.settle()
     if role is FOLLOWER:
         made.step(heartbeat(TERM))
+        made.tick()  # a refused message must not count as word from the leader
     elif role is LEADER:
         elect(made)
     else:

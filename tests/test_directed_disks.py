@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from directed import BOTH_WAYS, ON_OFF
 
 from pyraft import InvalidMessageError
 from raftpb.enums import MSG_HEARTBEAT, MSG_VOTE, MSG_VOTE_RESP
 from raftpb.message import HardState, Message
 from rafttest.sim.script import FIRST, Script
 from rafttest.sim.violation import Violation
-
-BOTH_WAYS = pytest.mark.parametrize("asynchronous", [False, True], ids=["synchronous", "asynchronous"])
 
 
 def hard_state(s: Script, n: int) -> HardState:
@@ -217,7 +216,7 @@ def test_power_cut_with_unsynced_tails(keep: int, asynchronous: bool) -> None:
     assert {n: s.data(n) for n in (2, 3, 4, 5)} == dict.fromkeys((2, 3, 4, 5), s.data(1))
 
 
-@pytest.mark.parametrize("on", [True, False], ids=["on", "off"])
+@ON_OFF
 def test_read_single_voter_after_restart(on: bool) -> None:
     """x is applied, and its client told; that it is committed is not on the disk. After a crash 1 leads again, and the
     reference answers a read before its first entry is committed, without x.

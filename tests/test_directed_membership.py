@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from directed import BOTH_WAYS
 
 from pyraft import CampaignRefusal, DropReason, ProposalDroppedError
 from raftpb.confchange import ConfChange
@@ -10,8 +11,6 @@ from raftpb.enums import ADD_NODE, MSG_APP, MSG_APP_RESP, MSG_TIMEOUT_NOW, TRANS
 from raftpb.message import ConfState, Message
 from rafttest.sim.script import FIRST, Script
 from rafttest.sim.violation import Violation
-
-BOTH_WAYS = pytest.mark.parametrize("asynchronous", [False, True], ids=["synchronous", "asynchronous"])
 
 
 def write_only(s: Script, *nodes: int) -> None:
@@ -47,7 +46,7 @@ def test_leader_crash_between_enter_and_leave(steps: int, asynchronous: bool) ->
     s.crash(1)
     s.mail.clear()
     s.isolate(1)
-    s.pass_time(60)
+    s.pass_time(40)
     assert len(s.leaders()) == 1
     s.converge()
     assert s.checker.conf in (ConfState((1, 2, 3)), ConfState((2, 3, 4)))
@@ -273,7 +272,8 @@ def test_removed_node_is_not_waited_for() -> None:
     """3 is cut off; the change that removes it needs no word from it, and leaves one vote less to win."""
     s = Script(4)
     s.elect(1)
-    s.isolate(3), s.isolate(4)
+    s.isolate(3)
+    s.isolate(4)
     s.propose(1, b"x")
     s.run_until_idle()
     assert s.data(1) == []  # two of four

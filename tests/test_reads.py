@@ -77,6 +77,17 @@ def test_a_read_is_no_earlier_than_the_commit_index_when_it_was_asked() -> None:
     assert node.read_states == [ReadState(1, b"r")]
 
 
+def test_a_read_is_no_earlier_than_what_is_committed_and_not_applied_yet() -> None:
+    node = ready_leader()
+    node.raw.propose(b"x")
+    node.settle()
+    node.raw.step(acked(2, 1))
+    assert (node.commit, node.raw.basic_status().applied) == (2, 1)
+    node.raw.read_index(b"r")
+    node.step(beat_back(1, position(1)))
+    assert node.read_states == [ReadState(2, b"r")]
+
+
 def test_a_confirmation_holds_for_all_reads_before_it() -> None:
     """Reads are numbered; what was lost on the way needs no repetition."""
     node = ready_leader()

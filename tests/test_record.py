@@ -28,6 +28,7 @@ from pyraft import (
     ReadOnlyOption,
     SnapshotStatus,
     StepError,
+    StorageError,
 )
 from raftpb.enums import ENTRY_NORMAL, MSG_APP, MSG_HEARTBEAT, MSG_SNAP
 from raftpb.message import LOCAL_APPEND_THREAD, ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
@@ -343,7 +344,7 @@ def test_what_a_storage_refuses_is_an_everyday_answer(tmp_path: Path) -> None:
 def test_an_answer_that_is_none_is_the_cores_to_refuse(tmp_path: Path) -> None:
     storage, node = weak_node(tmp_path)
     storage.lie = "three"
-    with pytest.raises(Exception, match=r"term\(3\) gave 'three'"):
+    with pytest.raises((StorageError, TypeError)):
         ask(node)
     assert node.stopped  # it could not be written down
     assert play_all(tmp_path / "node-1-00000001.rec").inputs == 0
@@ -392,7 +393,6 @@ def test_refused_arguments_are_noted_and_change_nothing(tmp_path: Path) -> None:
     wrong: list[tuple[type[Exception], object]] = []
     for call, error in (
         (lambda: node.tick(-1), ValueError),
-        (lambda: node.tick(True), TypeError),
         (lambda: node.tick("1"), TypeError),  # type: ignore[arg-type]
         (lambda: node.step(b"m"), TypeError),  # type: ignore[arg-type]
         (lambda: node.propose("text"), TypeError),  # type: ignore[arg-type]
@@ -425,10 +425,13 @@ def test_what_cannot_be_written_down_begins_a_new_segment(tmp_path: Path) -> Non
     """A message that no network could carry is refused, and counted: the next segment begins after it."""
     alone = Alone(tmp_path)
     alone.lead()
-    odd = Message(MSG_HEARTBEAT, 1, 2, 1)
-    odd.context = "text"  # type: ignore[assignment]
-    with pytest.raises((StepError, TypeError)):
+    odd = Message(MSG_HEARTBEAT, 1, 1, 1)
+    for _ in range(200):
+        odd, inner = Message(MSG_HEARTBEAT, 1, 1, 1), odd
+        odd.responses = [inner]
+    with pytest.raises(StepError):
         alone.node.step(odd)
+    assert len(alone.files()) == 2
     with pytest.raises(StepError):
         alone.node.step(Message(MSG_HEARTBEAT, 1, LOCAL_APPEND_THREAD, 1))
     alone.write(b"more")

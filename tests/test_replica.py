@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from examples.host.disk import DiskError
 from examples.host.machine import NotServedError
 from examples.host.membership import adding
 from examples.host.settings import Settings
+from examples.host.snapshots import decode
 from pyraft import Role
 from raftpb import Entry, EntryType, Message, MessageType, Snapshot, SnapshotMetadata
 
@@ -397,6 +399,25 @@ def test_endless_writes_keep_the_log_short() -> None:
             await cluster.crash(id)
             cluster.start(id)
         await cluster.until(lambda: all(node.notebook.lines == lines for node in cluster.nodes.values()))
+        await cluster.end()
+
+    run(story())
+
+
+def test_a_snapshot_is_of_what_is_applied_and_not_of_what_is_committed() -> None:
+    async def story() -> None:
+        cluster = Cluster(1)
+        for number in range(50):
+            await (await cluster.leader()).replica.propose(b"%d" % number)
+        await asyncio.sleep(2)
+        await cluster.crash(1)
+        cluster.settings = Settings(snapshot_entries=20, batch_bytes=1)
+        node = cluster.start(1)  # it applies page by page what it knows to be committed
+        await cluster.until(lambda: not node.disk.stored.snapshot().is_empty())
+        assert node.replica.status().commit >= 52
+        made = node.disk.stored.snapshot()
+        lines = json.loads(decode(made.data, made.metadata.conf_state).machine)
+        assert made.metadata.index == len(lines) + 2  # behind the founder and the leader's first
         await cluster.end()
 
     run(story())

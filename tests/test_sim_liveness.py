@@ -161,7 +161,7 @@ CASES: dict[str, dict[str, Callable[[], object]]] = {
     "L9": {
         "the log grows": lambda: check_idle(HEALTHY, changed(HEALTHY, 2, lambda one: replace(one, last=10)), 10),
         "a snapshot is sent": lambda: check_idle(HEALTHY, replace(HEALTHY, snapshots_sent=1), 10),
-        "too many messages": lambda: check_idle(HEALTHY, replace(HEALTHY, sent=2 * 2 * 12 + 1), 10),
+        "too many messages": lambda: check_idle(HEALTHY, replace(HEALTHY, sent=(2 * 2 + 1) * 11 + 1), 10),
     },
     "L10": {
         "the leader reaches nobody": for_ever("L10", replace(HEALTHY, cut=CUT), liveness.no_reaching_leader),
@@ -213,6 +213,11 @@ def test_a_leader_may_be_replaced_as_often_as_the_watch_says() -> None:
 def test_members_that_do_not_run_are_not_waited_for() -> None:
     view = replace(HEALTHY, nodes=HEALTHY.nodes[:2])
     assert liveness.no_leader(view) == liveness.stuck_flow(view) == liveness.disagreement(view) == ""
+
+
+def test_a_new_leader_appends_its_first_entry() -> None:
+    after = cluster(leader=2, term=5)
+    check_idle(HEALTHY, replace(after, nodes=tuple(replace(one, last=10) for one in after.nodes)), 10)
 
 
 def test_an_idle_cluster_may_send_heartbeats() -> None:

@@ -348,7 +348,7 @@ def test_a_click_on_an_arrow_goes_there(browser: Browser, small: tuple[Timeline,
     browser.open(path, "#event=20")
     place = browser.run(
         """(() => { const box = document.querySelector("#lanes").getBoundingClientRect();
-            const line = raftView.lanes.lines.find((one) => one.arrow.from === 8);
+            const line = raftView.lanes.arrows.lines.find((one) => one.arrow.from === 8);
             const at = (part) => [line.x1 + (line.x2 - line.x1) * part, line.y1 + (line.y2 - line.y1) * part];
             const [x, y] = at(0.2);
             return [box.x + 126 + x, box.y + y]; })()"""

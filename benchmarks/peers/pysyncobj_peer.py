@@ -90,6 +90,11 @@ class PySyncObjCluster(Bench):
             replica.forceLogCompaction()
         self._tick(0.0)
 
+    def close(self) -> None:
+        for replica in self.replicas:
+            replica.destroy()
+        self._tick(0.0)
+
     def _tick(self, seconds: float) -> None:
         for replica in self.replicas:
             replica.doTick(seconds)

@@ -63,6 +63,9 @@ class Bench:
     def settle(self) -> None:
         """Called between runs, outside the time measured."""
 
+    def close(self) -> None:
+        """Give back what the operating system lent."""
+
 
 def payloads(count: int, size: int) -> list[bytearray]:
     """`count` payloads of `size` random bytes, the same in every implementation."""

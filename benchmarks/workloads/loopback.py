@@ -144,6 +144,11 @@ class Loopback(Bench):
                     member.digest = crc32(entry.data, member.digest)
             node.advance()
 
+    def close(self) -> None:
+        self.selector.close()
+        for connection in self.connections:
+            connection.sock.close()
+
     def verify(self) -> None:
         for member in self.nodes.members:
             if member.applied != self.last_index or member.digest != self.nodes.leader.digest:

@@ -159,8 +159,8 @@ class Nemesis:
                 self.workload.propose_to(leader)
 
     def _choke(self, leader: Node, node: Node) -> None:
-        """`node` writes and answers slowly; its leader is told that it does not reach it, and has forgotten what it lacks.
-        So it is sent a snapshot, and entries after that, before it has written the first of it.
+        """`node` writes and answers slowly; its leader is told that it does not reach it, and has forgotten what it
+        lacks. So it is sent a snapshot, and entries after that, before it has written the first of it.
         """
         world, timeout = self.world, self.world.options.election_tick
         self._slow_down(node.id, self.random.randrange(10, 60), 6 * timeout)

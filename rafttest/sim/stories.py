@@ -52,7 +52,7 @@ class _Figure8:
         """What must be so before the story goes on."""
         yield lambda: len(self._leaders()) == 1 and self._all_applied()
         [a] = self._leaders()
-        others = [id for id in self.world.nodes if id != a]
+        others = [id for id in self.world.checker.conf.voters if id != a]
         self._connect()
         self.workload.propose_to(self.world.nodes[a])
         place = self.world.nodes[a].raw.basic_status().last_index
@@ -75,9 +75,10 @@ class _Figure8:
         return [id for id, life in self.world.checker.lives.items() if life.role is Role.StateLeader]
 
     def _all_applied(self) -> bool:
-        highest = self.world.checker.highest
-        return highest > self.world.checker.base and all(
-            life.last == life.app_applied == highest for life in self.world.checker.lives.values()
+        checker = self.world.checker
+        lives = [checker.lives[id] for id in checker.conf.voters]
+        return checker.highest > checker.base and all(
+            life.last == life.app_applied == checker.highest for life in lives
         )
 
     def _has(self, id: int, place: int) -> bool:

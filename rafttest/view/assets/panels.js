@@ -52,7 +52,7 @@ class Cluster {
     const room = Math.max(120, this.box.clientWidth - 542);
     const fits = Math.floor(room / 26);
     this.isCut = last - first + 2 > fits;
-    const ends = known.map((state) => state.last).sort((a, b) => b - a);
+    const ends = known.map((state) => state.last).filter((end) => end > 0).sort((a, b) => b - a);
     const middle = ends[Math.floor(ends.length / 2)] ?? last;
     const shift = this.back ?? Math.max(0, last - middle - fits + 4);
     this.shift = Math.max(0, Math.min(shift, last - first + 1 - fits));
@@ -82,7 +82,7 @@ class Cluster {
       return row;
     }
     const role = state.up ? state.role : "Down";
-    row.append(make("td", { class: "left", title: state.conf }, make("span", { class: `badge ${role}` }, roleName(role))));
+    row.append(make("td", { class: "left", title: state.conf }, make("span", { class: `badge ${role}` }, roleWord(role))));
     const term = make("span", { class: "term", style: `background:${termFill(state.term)}` }, String(state.term));
     row.append(make("td", {}, term));
     for (const field of /** @type {const} */ (["vote", "leader", "commit", "applied", "last"])) {
@@ -130,9 +130,6 @@ class Cluster {
 
 /** @param {number} index @param {{low: number, width: number}} range */
 const place = (index, range) => `left:${(index - range.low) * range.width}px;width:${range.width - 3}px`;
-
-/** @param {string} role */
-const roleName = (role) => (role === "PreCandidate" ? "pre-candidate" : role.toLowerCase());
 
 class List {
   /** @param {HTMLElement} box @param {HTMLElement} space @param {Timeline} timeline @param {Theme} theme
