@@ -105,7 +105,7 @@ def _compiled(name: str, sources: Sequence[Path], copied: Sequence[Path], comman
     target = CACHE / f"{name}-{_digest(sources, flags)}"
     if target.is_dir():
         return target
-    part = target.with_name(f"{target.name}.part{os.getpid()}")
+    part = CACHE / f"part-{os.getpid()}-{target.name}"
     shutil.rmtree(part, ignore_errors=True)
     try:
         for source in [*_core_sources(), *copied]:
@@ -114,10 +114,12 @@ def _compiled(name: str, sources: Sequence[Path], copied: Sequence[Path], comman
             shutil.copyfile(source, place)
         _run(name, command, part, PYRAFT_COMPILE="1", PYTHONPATH=str(part))
         shutil.rmtree(part / "build", ignore_errors=True)
-        part.rename(target)
+        if not target.is_dir():  # another run may have been faster
+            part.rename(target)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     _drop_old(f"{name}-*")
+    _drop_old("part-*", keep=2 * _KEPT)  # left by runs that were killed
     return target
 
 
@@ -133,10 +135,10 @@ def _run(name: str, command: Sequence[str], folder: Path, **environment: str) ->
         raise UnavailableError(f"{name} does not build:\n" + "\n".join(lines[-_LOG_LINES:]))
 
 
-def _drop_old(pattern: str) -> None:
+def _drop_old(pattern: str, keep: int = _KEPT) -> None:
     """Keep the latest few builds of a kind."""
     found = sorted(CACHE.glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
-    for old in found[_KEPT:]:
+    for old in found[keep:]:
         if old.is_dir():
             shutil.rmtree(old, ignore_errors=True)
         else:

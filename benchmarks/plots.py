@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Final
 
 import matplotlib as mpl
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from benchmarks.measure import Result
 from benchmarks.table import geometric_mean
@@ -21,7 +23,7 @@ _COLOURS: Final = {
     "go36": "#8fce9f",
     "rs": "#b5462f",
 }
-_BAR_INCHES: Final = 0.24
+_LINE_INCHES: Final = 0.2
 _HOT: Final = ("rawnode", "cluster")
 
 
@@ -32,10 +34,10 @@ def write(folder: Path, results: Sequence[Result]) -> None:
     if hot:
         labels = [f"{result.row.workload} {result.row.label}" for result in hot]
         values = {name: [result.ratio(name, "go37") for result in hot] for name in ("C", "I")}
-        _bars(folder / "replication.svg", "time over etcd raft v3.7.0's, row by row", labels, values)
+        _ratios(folder / "replication.svg", "time over etcd raft v3.7.0's, row by row", labels, values)
     names, means = _means(results)
     if names:
-        _bars(folder / "workloads.svg", "time over etcd raft v3.7.0's, geometric means", names, means)
+        _ratios(folder / "workloads.svg", "time over etcd raft v3.7.0's, geometric means", names, means)
     growth = [result for result in results if result.row.workload == "growth"]
     if growth:
         _growth(folder / "growth.svg", growth)
@@ -57,26 +59,37 @@ def _means(results: Sequence[Result]) -> tuple[list[str], dict[str, list[float |
     return names, values
 
 
-def _bars(path: Path, title: str, labels: Sequence[str], values: dict[str, list[float | None]]) -> None:
-    figure = Figure(figsize=(8, 1.2 + _BAR_INCHES * len(labels) * len(values)), layout="constrained")
+def _ratios(path: Path, title: str, labels: Sequence[str], values: dict[str, list[float | None]]) -> None:
+    """A dot for each ratio, and a line from there to 1, where both take as long."""
+    figure = Figure(figsize=(8, 1.2 + _LINE_INCHES * len(labels) * len(values)), layout="constrained")
     axes = figure.add_subplot()
     height = 0.8 / len(values)
     for offset, (name, ratios) in enumerate(values.items()):
-        places = [position + offset * height for position in range(len(labels))]
-        drawn = [(place, ratio) for place, ratio in zip(places, ratios, strict=True) if ratio is not None]
-        axes.barh(
-            [place for place, _ in drawn], [ratio for _, ratio in drawn], height, color=_COLOURS[name], label=name
-        )
+        colour = _COLOURS[name]
+        drawn = [(line + offset * height, ratio) for line, ratio in enumerate(ratios) if ratio is not None]
+        places = [place for place, _ in drawn]
+        axes.hlines(places, 1.0, [ratio for _, ratio in drawn], color=colour, linewidth=1)
+        axes.plot([ratio for _, ratio in drawn], places, "o", color=colour, label=name, markersize=4)
         for place, ratio in drawn:
-            axes.text(ratio, place, f" {ratio:.2f}", va="center", fontsize=7)
-    axes.set_yticks([position + 0.4 - height / 2 for position in range(len(labels))], labels, fontsize=8)
+            side = "right" if ratio < 1 else "left"
+            axes.text(ratio, place, f"  {ratio:.2f}  ", va="center", ha=side, fontsize=7, color=colour)
+    axes.set_yticks([line + 0.4 - height / 2 for line in range(len(labels))], labels, fontsize=8)
     axes.invert_yaxis()
     axes.set_xscale("log")
+    _plain_numbers(axes.xaxis)
+    axes.margins(x=0.12)
     axes.axvline(1.0, color="black", linewidth=1)
-    axes.set_xlabel("below 1: ours is faster (logarithmic)")
+    axes.set_xlabel("below 1: ours is faster")
     axes.set_title(title, fontsize=10)
-    axes.legend()
+    axes.legend(fontsize=8)
     figure.savefig(path, format="svg", metadata={"Date": None})
+
+
+def _plain_numbers(axis: Axis) -> None:
+    """On a logarithmic axis: powers of ten with 2 and 5 between them."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _growth(path: Path, results: Sequence[Result]) -> None:
@@ -94,6 +107,7 @@ def _growth(path: Path, results: Sequence[Result]) -> None:
             )
     axes.set_xscale("log")
     axes.set_yscale("log")
+    _plain_numbers(axes.yaxis)
     axes.set_xlabel("entries in the log")
     axes.set_ylabel("ns per entry applied on three nodes")
     axes.set_title("does a long log cost more?", fontsize=10)

@@ -9,14 +9,25 @@ from pathlib import Path
 
 import pytest
 
+from pyraft import CampaignRefusal, DropReason, ReadDropReason
 from rafttest.__main__ import main
 from rafttest.sim.determinism import check_repeats
-from rafttest.sim.disk import Disk
-from rafttest.sim.faults import HAPPENINGS, draw
+from rafttest.sim import command
+from rafttest.sim.corpus import CORPUS, Case
+from rafttest.sim.disk import READ, SYNC, WRITE, Disk
+from rafttest.sim.faults import HAPPENINGS, draw, faults_of
+from rafttest.sim.markers import MARKERS
 from rafttest.sim.run import Result, run
+from rafttest.sim.shrink import Run, Shrinker
 from rafttest.sim.violation import Violation
 
-SEEDS = range(1, 26)
+SEEDS = range(1, 21)
+
+COUNTED_BY_REASON = {
+    "campaigns refused": CampaignRefusal,
+    "proposals dropped": DropReason,
+    "reads aborted": ReadDropReason,
+}
 
 PRINT_HASHES = "from rafttest.sim.run import run; print([run(seed).trace_hash for seed in (3, 4)])"
 
@@ -120,11 +131,15 @@ def test_a_disk_that_does_not_sync_is_found(
     result = run(2)
     assert isinstance(result.violation, Violation)
     assert result.violation.invariant == "S3"
+    monkeypatch.setattr(command, "_MOST_RUNS", 20)
     assert main(["sim", "--seed", "2"]) == 1
     said = capsys.readouterr().out
     assert "seed 2 violates S3" in said
-    assert "again: python -m rafttest sim --seed 2" in said
+    assert "again: python -m rafttest sim --seed 2\n" in said
     assert result.trace_hash in said
+    shrunk = next(line for line in said.splitlines() if line.endswith(" --trace"))
+    assert main(shrunk.rpartition("rafttest ")[2].split()) == 1
+    assert "violates S3" in capsys.readouterr().out
 
 
 def test_an_exception_that_escapes_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,11 +166,84 @@ def test_several_processes_give_the_same(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_runs_may_be_given_as_a_time(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["sim", "--minutes", "0.001"]) == 0
-    assert int(capsys.readouterr().out.splitlines()[-1].split(" ", 1)[0]) >= 1
+    assert main(["sim", "--minutes", "0.001"]) == 1, "so short a run does not see every marker"
+    said = capsys.readouterr().out
+    assert int(said.splitlines()[-1].split(" ", 1)[0]) >= 1
+    assert "\nnot seen: " in said
+    assert "; 0 violations; " in said
 
 
-@pytest.mark.parametrize("arguments", [["--runs", "0"], ["--jobs", "0"], ["--runs", "many"]])
+def test_what_never_failed_is_told_with_its_confidence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "--seed", "3", "--runs", "2", "--until", "20"]) == 0
+    said = capsys.readouterr().out
+    assert "0 of 2 seeds: with 95 % confidence fewer than 1.5 of the schedules" in said
+    for name, meaning in MARKERS.items():
+        assert f"  {name}: {meaning}\n" in said
+
+
+def test_the_hash_of_all_traces_tells_two_builds_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    def trace(*arguments: str) -> str:
+        main(["sim", "--until", "20", *arguments])
+        return next(line for line in capsys.readouterr().out.splitlines() if line.startswith("trace "))
+
+    both = trace("--seed", "3", "--runs", "2")
+    assert both == trace("--seed", "3", "--runs", "2", "--jobs", "2")
+    assert both != trace("--seed", "3", "--runs", "2", "--without", "propose")
+    assert trace("--seed", "3", "--runs", "1") != trace("--seed", "4", "--runs", "1")
+
+
+def test_what_is_left_out_does_not_happen() -> None:
+    one = Run(3, ("crash", "clog"), spares=0, until=30)
+    options = one.options()
+    assert (options.spares, options.ticks) == (0, 30)
+    assert {"crash", "clog"} & {*options.intervals} == set()
+    assert one.arguments() == "--seed 3 --without crash,clog --spares 0 --until 30"
+
+
+def test_every_event_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sim", "--seed", "3", "--until", "20", "--trace"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) > run(3, options=Run(3, until=20).options()).events
+
+
+@pytest.mark.parametrize("case", CORPUS, ids=lambda case: case.run.arguments())
+def test_what_once_failed_does_not_fail_again(case: Case) -> None:
+    assert run(case.run.seed, options=case.run.options()).violation is None
+
+
+def test_shrinking_finds_what_matters() -> None:
+    """A made-up flaw: it needs crashes and a spare node, and shows at tick 57."""
+
+    def law_of(one: Run) -> str:
+        options = one.options()
+        return "S1" if "crash" in options.intervals and options.spares and options.ticks >= 57 else "L1"
+
+    seed = next(seed for seed in range(99) if law_of(Run(seed)) == "S1" and draw(seed).spares > 1)
+    small = Shrinker(law_of, 200).shrink(Run(seed), "S1")
+    assert faults_of(small.options()) == ["crash"]
+    assert (small.spares, small.until) == (1, 57)
+
+
+def test_shrinking_ends_after_so_many_runs() -> None:
+    tried: list[Run] = []
+
+    def law_of(one: Run) -> str:
+        tried.append(one)
+        return "L1"
+
+    assert Shrinker(law_of, 7).shrink(Run(3), "S1") == Run(3)
+    assert len(tried) == 7
+
+
+def test_every_marker_is_counted_somewhere() -> None:
+    sources = "".join(
+        path.read_text() for path in Path(command.__file__).parent.glob("*.py") if "markers" not in path.name
+    )
+    made = {f"{kind}: {reason.name}" for kind, reasons in COUNTED_BY_REASON.items() for reason in reasons}
+    disks = {f"nodes whose disk failed at a {access}" for access in (READ, SYNC, WRITE)}
+    assert [name for name in MARKERS if f'"{name}"' not in sources and name not in made | disks] == []
+
+
+@pytest.mark.parametrize("arguments", [["--runs", "0"], ["--jobs", "0"], ["--runs", "many"], ["--without", "gravity"]])
 def test_bad_numbers_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["sim", *arguments])

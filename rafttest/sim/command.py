@@ -30,7 +30,9 @@ _BATCH: Final = 64
 _SHOWN: Final = ("crashes", "membership changes applied", "snapshots installed", "elections", "reads checked")
 _DEFAULT_RUNS: Final = 100
 _MOST_SHRUNK: Final = 3
-"""Failing seeds that are shrunk in one call: each takes up to 80 runs."""
+"""Failing seeds that are shrunk in one call."""
+_MOST_RUNS: Final = 80
+"""Runs that shrinking one of them takes at most."""
 
 
 def add_parser(parent: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -172,7 +174,7 @@ class _Session:
         print(f"  again: python -m rafttest sim {one.arguments()}")
         if self.shrunk < _MOST_SHRUNK:
             self.shrunk += 1
-            smaller = Shrinker(_law_of).shrink(one, violation.invariant)
+            smaller = Shrinker(_law_of, _MOST_RUNS).shrink(one, violation.invariant)
             ends = _simulate(smaller)
             print(f"  shrunk to {ends.events} events from {result.events}: {ends.violation}")
             print(f"  again: python -m rafttest sim {smaller.arguments()} --trace")

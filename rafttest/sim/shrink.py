@@ -14,7 +14,6 @@ from typing import Final
 from rafttest.sim.faults import Options, draw, faults_of, without
 
 _CLIENTS: Final = ("propose", "client", "read", "retry", "oversized")
-_MOST_RUNS: Final = 80
 _LEAST_TICKS: Final = 5
 
 
@@ -54,7 +53,7 @@ class Run:
 class Shrinker:
     """`law_of` runs something and says which law it breaks, none being "". At most `most_runs` are tried."""
 
-    def __init__(self, law_of: Callable[[Run], str], most_runs: int = _MOST_RUNS) -> None:
+    def __init__(self, law_of: Callable[[Run], str], most_runs: int) -> None:
         self._law_of = law_of
         self._left = most_runs
 
