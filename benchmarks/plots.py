@@ -77,7 +77,7 @@ def _ratios(path: Path, title: str, labels: Sequence[str], values: dict[str, lis
     axes.invert_yaxis()
     axes.set_xscale("log")
     _plain_numbers(axes.xaxis)
-    axes.margins(x=0.12)
+    axes.margins(x=0.12, y=0.03)
     axes.axvline(1.0, color="black", linewidth=1)
     axes.set_xlabel("below 1: ours is faster")
     axes.set_title(title, fontsize=10)

@@ -6,7 +6,8 @@
             ready = node.ready()       # persist, send, apply: see pyraft.ready
             node.advance()
 
-One owner: no method may be called from two threads at a time, nor from within a callback of the Storage or the logger.
+One owner: no method may be called from two threads at a time, nor from within a callback of the Storage, the logger
+or the trace logger.
 
 Source: etcd rawnode.go.
 """

@@ -34,6 +34,7 @@ from raftpb.enums import ENTRY_NORMAL, MSG_APP, MSG_HEARTBEAT, MSG_SNAP
 from raftpb.message import LOCAL_APPEND_THREAD, ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.record import End, Player, RecordingNode, read_segment, ring
 from rafttest.record.format import Kind
+from rafttest.record.script import ReplayedLogger, ReplayedRandom, ReplayedStorage, Script
 from rafttest.record.state import (
     SURROUNDINGS,
     Fields,
@@ -44,7 +45,6 @@ from rafttest.record.state import (
     encode_state,
     put_fields,
 )
-from rafttest.record.surroundings import ReplayedLogger, ReplayedRandom, ReplayedStorage, Script
 from rafttest.record.values import LARGE_BYTES, Cursor
 
 # -- the node
@@ -292,6 +292,10 @@ class CarelessError(Exception):
     """An error that only this test knows."""
 
 
+class DiskError(StorageError):
+    """One that the library knows something about."""
+
+
 def weak_node(directory: Path) -> tuple[WeakStorage, RecordingNode]:
     """A follower that has to ask its Storage for the term of entry 3."""
     storage = WeakStorage()
@@ -313,7 +317,7 @@ def ask(node: RecordingNode) -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [CarelessError("broken"), OSError("broken"), KeyboardInterrupt("now")],
+    [CarelessError("broken"), DiskError("broken"), OSError("broken"), KeyboardInterrupt("now")],
     ids=lambda error: type(error).__name__,
 )
 def test_a_storage_that_fails_ends_node_and_recording(error: BaseException, tmp_path: Path) -> None:

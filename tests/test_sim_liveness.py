@@ -210,6 +210,15 @@ def test_a_leader_may_be_replaced_as_often_as_the_watch_says() -> None:
     assert watch.changes == 0
 
 
+def test_a_leader_that_was_removed_may_go() -> None:
+    without_1 = ConfState((2, 3))
+    watch = Watch("L8", HEALTHY)
+    watch.see(replace(LEADERLESS, conf=without_1))
+    watch.see(cluster(2, 5, conf=without_1))
+    with pytest.raises(Violation, match="L8"):
+        watch.see(cluster(3, 6, conf=without_1))
+
+
 def test_members_that_do_not_run_are_not_waited_for() -> None:
     view = replace(HEALTHY, nodes=HEALTHY.nodes[:2])
     assert liveness.no_leader(view) == liveness.stuck_flow(view) == liveness.disagreement(view) == ""

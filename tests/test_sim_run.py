@@ -11,9 +11,9 @@ import pytest
 
 from pyraft import CampaignRefusal, DropReason, ReadDropReason
 from rafttest.__main__ import main
-from rafttest.sim.determinism import check_repeats
 from rafttest.sim import command
 from rafttest.sim.corpus import CORPUS, Case
+from rafttest.sim.determinism import check_repeats
 from rafttest.sim.disk import READ, SYNC, WRITE, Disk
 from rafttest.sim.faults import HAPPENINGS, draw, faults_of
 from rafttest.sim.markers import MARKERS

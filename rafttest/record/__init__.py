@@ -4,12 +4,13 @@
     python -m rafttest replay recording/                runs it again; `--until N` stops at an input and shows the node
 
 The core is a function of its inputs, so the inputs and a starting state are a node's whole story. Read in this order:
-`format` (the file, what survives, what it costs), `node` (recording), `ring` (files), `player` (replaying);
-`surroundings` has both sides of what a core asks, `outcome`, `state` and `values` the bytes.
+`format` (the file, what survives, what it costs); `node`, `journal` and `ring` (recording); `player` (replaying);
+`surroundings` and `script` (what a core asks, recorded and replayed); `outcome`, `state` and `values` (the bytes).
 """
 
 from rafttest.record.format import BadValueError, DamagedRecordingError, End, RecordingError, Segment, read_segment
-from rafttest.record.node import SEGMENT_BYTES, TOTAL_BYTES, NodeLike, RecordingNode
+from rafttest.record.node import SEGMENT_BYTES, TOTAL_BYTES, RecordingNode
+from rafttest.record.node_like import NodeLike
 from rafttest.record.player import Difference, Input, Player
 
 __all__ = [

@@ -10,7 +10,7 @@ import zlib
 from enum import Enum, IntEnum
 from typing import Final
 
-from pyraft import CampaignRefusal, RaftError, ReadDropReason, Ready, Role, SoftState, TransferRefusal
+from pyraft import CampaignRefusal, NodeFailedError, RaftError, ReadDropReason, Ready, Role, SoftState, TransferRefusal
 from pyraft.describe import describe_conf_state, describe_hard_state, describe_message, describe_soft_state, quote
 from raftpb.codec import encode_conf_state, encode_message
 from raftpb.message import ConfState, Entry, HardState, Message
@@ -47,6 +47,9 @@ _REFUSALS: Final[dict[str, Enum]] = {
     **{f"TransferRefusal.{one.name}": one for one in TransferRefusal},
 }
 
+_OWN_MODULES: Final = (RaftError.__module__, NodeFailedError.__module__)
+"""Where the library's errors are; a class that an application derives from one of them is the application's."""
+
 _SOFT, _HARD, _SYNC, _SNAPSHOT, _ANSWERS = 1, 2, 4, 8, 16
 
 
@@ -54,7 +57,7 @@ def of_error(error: BaseException) -> bytes:
     """An exception that left a call."""
     parts = [bytes((Form.ERROR,))]
     put_text(parts, type(error).__name__)
-    put_text(parts, str(error) if isinstance(error, RaftError) else "")
+    put_text(parts, str(error) if type(error).__module__ in _OWN_MODULES else "")
     return b"".join(parts)
 
 

@@ -18,15 +18,16 @@ from raftpb.confchange import AnyConfChange
 from raftpb.message import Entry, Message
 from rafttest.record import outcome
 from rafttest.record.format import BadValueError, DamagedRecordingError, End, Kind, Record, Segment
-from rafttest.record.node import answers_in
+from rafttest.record.journal import answers_in
+from rafttest.record.script import ReplayedLogger, ReplayedRandom, ReplayedStorage, Script
 from rafttest.record.state import Fields, Surroundings, decode_config, decode_state, encode_state
-from rafttest.record.surroundings import ReplayedLogger, ReplayedRandom, ReplayedStorage, Script
 from rafttest.record.values import Cursor
 
 _LOG_TAIL: Final = 4096
 """So many of the entries that the node handed out are remembered, to be shown."""
 
 _SHOWN_BYTES: Final = 64
+_LINE_LENGTH: Final = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,16 +226,16 @@ class Player:
             return f"tick({count})", _nothing(lambda node: node.tick(count))
         if kind is Kind.STEP:
             m = cursor.message()
-            return f"step: {describe_message(m, _shown)}", _nothing(lambda node: self._step(node, m))
+            return f"step: {_in_one_line(m)}", _nothing(lambda node: self._step(node, m))
         if kind is Kind.STEP_STORAGE:
             answer = cursor.message()
-            return f"step_storage: {describe_message(answer, _shown)}", _nothing(lambda node: node.step_storage(answer))
+            return f"step_storage: {_in_one_line(answer)}", _nothing(lambda node: node.step_storage(answer))
         if kind is Kind.STEP_STORAGE_BY_NUMBER:
             number = cursor.number()
             known = self._handed.pop(number, None)
             if known is None:
                 raise BadValueError(f"answer {number} was never asked for")
-            return f"step_storage: {describe_message(known, _shown)}", _nothing(lambda node: node.step_storage(known))
+            return f"step_storage: {_in_one_line(known)}", _nothing(lambda node: node.step_storage(known))
         if kind is Kind.PROPOSE:
             data = cursor.blob()
             return f"propose: {len(data)} bytes {_shown(data)}", _nothing(lambda node: node.propose(data))
@@ -316,6 +317,11 @@ def _told_apart(expected: bytes, actual: bytes) -> tuple[list[str], list[str]]:
     if said[0] != said[1]:
         return said
     return [*said[0], f"bytes {expected.hex()}"], [*said[1], f"bytes {actual.hex()}"]
+
+
+def _in_one_line(m: Message) -> str:
+    line = " ".join([part.strip() for part in describe_message(m, _shown).split("\n")])
+    return line if len(line) <= _LINE_LENGTH else f"{line[:_LINE_LENGTH]}..."
 
 
 def _shown(data: bytes) -> str:

@@ -52,15 +52,20 @@ class Amnesia:
             self._backups = {id: copy_of(node.disk.durable) for id, node in self.world.nodes.items()}
 
     def _strike(self) -> None:
-        """A voter, rather no leader, comes back soon and with the wrong disk."""
-        world, random, lives = self.world, self.random, self.world.checker.lives
+        """A follower whose log a leader relies on comes back soon, with the wrong disk; if there is none for long, or
+        in some seeds, any voter.
+        """
+        world, random = self.world, self.random
         voters = list(world.checker.conf.voters)
-        followers = [id for id in voters if lives[id].role is not Role.StateLeader]
-        id = random.choice(followers or voters)
+        relied_on = [id for id in voters if self._is_relied_on(id)]
+        if not relied_on and world.schedule.now < (world.options.ticks - 10) * TICK and random.random() < 0.99:
+            world.schedule.after(TICK, self._strike)
+            return
+        id = random.choice(relied_on or voters)
         node = world.nodes[id]
         if node.is_up:
             node.crash()
-        before, after = node.disk.durable, self._backups.get(id, MemoryStorage())
+        before, after = node.disk.durable, self._backup(id)
         self.has_struck = True
         self.has_lost_promises = (before.last_index(), before.initial_state()[0].term) != (
             after.last_index(),
@@ -68,12 +73,24 @@ class Amnesia:
         )
         world.note(f"forget {id} {world.options.amnesia} {before.last_index()} {after.last_index()}")
         node.disk.replace(after)
-        world.schedule.after(random.randrange(1, world.options.election_tick) * TICK, node.restart)
+        world.schedule.after(random.randrange(1, 3 * TICK), node.restart)
         checker = world.checker
         checker.lost.add(id)
         checker.last_promise.pop(id, None)
         for known in [known for known in checker.messages.votes if known[0] == id]:
             del checker.messages.votes[known]
+
+    def _is_relied_on(self, id: int) -> bool:
+        """A leader knows that node `id` has more than it will have."""
+        for leader in self.world.up():
+            if leader.id != id and self.world.checker.lives[leader.id].role is Role.StateLeader:
+                one = leader.raw.status().progress.get(id)
+                if one is not None and one.match > self._backup(id).last_index():
+                    return True
+        return False
+
+    def _backup(self, id: int) -> MemoryStorage:
+        return self._backups.get(id, MemoryStorage())
 
     def judge(self, violation: Violation | None) -> str:
         """How a run in which it struck ended; empty if `violation` stands."""

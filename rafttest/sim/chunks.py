@@ -8,7 +8,7 @@ Pieces and receipts are lost, copied, delayed, damaged and reordered as messages
 each sender, the latest; it loses that in a crash, and asks for all of it again. A sender that hears nothing repeats,
 and gives up after a while, which its node is told.
 
-Laws (S1f): a piece of another stream, or of another place in it, is not taken; what is handed over is what was sent.
+Laws: a piece of another stream, or of another place in it, is not taken; what is handed over is what was sent.
 """
 
 from __future__ import annotations
@@ -100,6 +100,10 @@ class Streams:
         for link in [link for link in self._incoming if link[1] == id]:
             del self._incoming[link]
 
+    def receivers(self) -> list[int]:
+        """The nodes to which something is on its way that has not arrived, ascending."""
+        return sorted({one.message.to for one in self._outgoing.values()})
+
     def take(self, piece: Piece) -> None:
         """A piece or a receipt reaches its node, which runs."""
         if piece.data is None:
@@ -174,6 +178,6 @@ class Streams:
             except DamagedError:
                 m = None
             if m is None or one.data != sent:
-                raise Violation("S1f", f"the snapshot in pieces from {link[0]} to {link[1]} arrived as another one")
+                raise Violation("N11", f"the snapshot in pieces from {link[0]} to {link[1]} arrived as another one")
             self._count("snapshots put together from pieces")
             self._arrived(m)

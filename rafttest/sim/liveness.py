@@ -169,7 +169,9 @@ def _meet(view: View, one: int, other: int) -> bool:
 
 
 class Watch:
-    """Holds a cluster that has a leader to keeping it: L8, L10. `changes`: how often it may be another one."""
+    """Holds a cluster that has a leader to keeping it: L8, L10. `changes`: how often it may be another one. That a
+    leader goes who is no voter any more does not count.
+    """
 
     def __init__(self, law: str, first: View, changes: int = 0) -> None:
         self.law = law
@@ -178,16 +180,17 @@ class Watch:
 
     def see(self, view: View) -> None:
         """One tick later. Raises Violation."""
-        leader = view.leader()
-        before = self.leader
-        if leader is None or (before is not None and (leader.id, leader.term) == (before.id, before.term)):
-            if leader is None and self.changes == 0:
+        leader, before = view.leader(), self.leader
+        if before is None or not oracle.is_voter(view.conf, before.id):
+            self.leader = leader
+        elif leader is None:
+            if self.changes == 0:
                 raise Violation(self.law, f"the leader is gone, it was {before}; {view}")
-            return
-        self.changes -= 1
-        if self.changes < 0:
-            raise Violation(self.law, f"the leader changed again, it was {before}; {view}")
-        self.leader = leader
+        elif (leader.id, leader.term) != (before.id, before.term):
+            self.changes -= 1
+            if self.changes < 0:
+                raise Violation(self.law, f"the leader changed again, it was {before}; {view}")
+            self.leader = leader
 
 
 _IDLE_MESSAGES: Final = 2
@@ -199,9 +202,10 @@ def check_idle(before: View, after: View, ticks: int) -> None:
     first, last = before.leader(), after.leader()
     if first is None or last is None or (first.id, first.term) != (last.id, last.term):
         return
-    for one, other in zip(before.core(), after.core(), strict=True):
-        if other.last != one.last:
-            raise Violation("L9", f"the log of idle node {one.id} grew from {one.last} to {other.last}")
+    lasts = {node.id: node.last for node in before.core()}
+    for node in after.core():
+        if node.last != lasts.get(node.id, node.last):
+            raise Violation("L9", f"the log of idle node {node.id} grew from {lasts[node.id]} to {node.last}")
     if after.snapshots_sent != before.snapshots_sent:
         raise Violation(
             "L9", f"{after.snapshots_sent - before.snapshots_sent} snapshots were sent, but nothing was new"

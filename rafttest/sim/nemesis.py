@@ -148,7 +148,7 @@ class Nemesis:
         if leader is None or leader.is_paused() or not others:
             return
         node = self.random.choice(others)
-        if self.random.random() < 0.5:
+        if self.random.random() < 0.6:
             self._choke(leader, node)
             return
         self._part(node.id, self.random.randrange(2, world.options.election_tick), self._forget_logs)
@@ -252,6 +252,13 @@ class Nemesis:
         """The core's next read of a node's disk fails."""
         self._break(READ)
 
+    def interrupt(self) -> None:
+        """A node crashes that is receiving a snapshot."""
+        receiving = [self.world.nodes[id] for id in self.world.network.streams.receivers()]
+        receiving = [node for node in receiving if node.is_up and not node.is_paused()]
+        if receiving:
+            self.random.choice(receiving).crash()
+
     def rot(self) -> None:
         """Bits change in the middle of a node's log. It must not start with that, and is lost."""
         node = self._pick()
@@ -284,6 +291,7 @@ NEMESIS: Final[dict[str, Callable[[Nemesis], None]]] = {
     "strand": Nemesis.strand,
     "lag": Nemesis.lag,
     "slow": Nemesis.slow,
+    "interrupt": Nemesis.interrupt,
     "sync_fails": Nemesis.sync_fails,
     "write_fails": Nemesis.write_fails,
     "read_fails": Nemesis.read_fails,
