@@ -113,7 +113,8 @@ def _compiled(name: str, sources: Sequence[Path], copied: Sequence[Path], comman
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, place)
         _run(name, command, part, PYRAFT_COMPILE="1", PYTHONPATH=str(part))
-        shutil.rmtree(part / "build", ignore_errors=True)
+        for left in ("build", ".mypy_cache"):
+            shutil.rmtree(part / left, ignore_errors=True)
         if not target.is_dir():  # another run may have been faster
             part.rename(target)
     finally:

@@ -70,14 +70,15 @@ def test_what_an_append_does(
     assert terms_of(node) == log
 
 
-def test_an_old_append_takes_nothing_away() -> None:
+@pytest.mark.parametrize("commit", [0, 3], ids=["acknowledged", "committed"])
+def test_an_old_append_takes_nothing_away(commit: int) -> None:
     """Messages may be delayed and repeated; what a later one brought stays."""
     node = host(term=1)
     early = append(1, (0, 0), log_of([1]), commit=0)
-    late = append(1, (1, 1), log_of([1, 1], 2), commit=3)
+    late = append(1, (1, 1), log_of([1, 1], 2), commit=commit)
     node.step(early, late, early)
     assert terms_of(node) == [1, 1, 1]
-    assert node.commit == 3
+    assert node.commit == commit
 
 
 def test_entries_that_are_here_are_not_written_again() -> None:

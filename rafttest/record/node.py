@@ -3,8 +3,8 @@
     node = RecordingNode(config, Path("recording"))      # in place of RawNode(config)
 
 It does what the RawNode in it does, returns and raises the same, and may be used in the same way: `NodeLike` is the
-type of both. Whatever goes wrong with the recording, the disk being full for instance, ends the recording and not the node;
-`stopped` then tells why, and so does a warning of the logger `rafttest.record`.
+type of both. Whatever goes wrong with the recording, the disk being full for instance, ends the recording and not the
+node; `stopped` then tells why, and so does a warning of the logger `rafttest.record`.
 """
 
 from __future__ import annotations

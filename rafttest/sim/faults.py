@@ -18,11 +18,14 @@ from rafttest.sim.recovery import BYTES, FILES, ORDERED
 from rafttest.sim.schedule import TICK
 
 MAX_PROPOSAL_BYTES: Final = 80
-_STORIES: Final = 0.05
+_STORIES: Final = 0.08
 """How many seeds begin with a story."""
 
 _LEASES: Final = 0.15
 """How many seeds read by lease."""
+
+FIGURE_8: Final = "figure 8"
+SNAPSHOT_AND_ENTRIES: Final = "snapshot and entries"
 
 WIPED: Final = "wiped"
 OLD_BACKUP: Final = "old backup"
@@ -202,15 +205,18 @@ def draw(seed: int) -> Options:
         lease_reads=False,
     )
     if more.random() < _STORIES:
-        options = _with_story(options)
+        options = _with_story(options, more)
     return with_leases(options, more) if more.random() < _LEASES else options
 
 
-def _with_story(options: Options) -> Options:
+def _with_story(options: Options, random: Random) -> Options:
     """The same seed, in a cluster of the size that the story is about, which sends entries one by one; while it is told
     nothing is lost, since its faults are its own.
     """
-    story = replace(options, story="figure 8", voters=3, max_size_per_msg=0, max_inflight_bytes=0)
+    name = random.choice((FIGURE_8, SNAPSHOT_AND_ENTRIES))
+    story = replace(options, story=name, voters=3, max_size_per_msg=0, max_inflight_bytes=0, max_inflight_msgs=256)
+    if name == SNAPSHOT_AND_ENTRIES:
+        story = replace(story, is_asynchronous=False, disk_delay=2 * TICK, delay=20, piece_bytes=0)
     story = replace(story, max_committed_size_per_ready=1 << 20, max_uncommitted_entries_size=1 << 20)
     story = replace(story, drop=0.0, late=0.0, corrupt=0.0, misdirect=0.0, crash_between=0.0)
     return replace(story, own_knobs=(), never_started=0, tick_rates=story.tick_rates[: 3 + story.spares])

@@ -82,8 +82,6 @@ class Checker:
         self.lost: set[int] = set()
         """Nodes whose disk has lost what it had promised to keep; nothing is expected of it."""
         self.read_law = "S17" if reads_by_lease else "S16"
-        self.quota_is_exact = True
-        """False where the application acknowledges some applies twice: then a leader counts too little."""
         self.once = Once()
         self.messages = MessageLaws(self)
         self._looks = 0
@@ -399,7 +397,7 @@ class Checker:
         size = 0
         for index in range(max(status.applied, life.mirror.offset) + 1, status.last_index + 1):
             size += len(self.contents[index, life.term].data)
-        if status.uncommitted_size > size or (status.uncommitted_size < size and self.quota_is_exact):
+        if status.uncommitted_size != size:
             raise Violation(
                 "S23", f"leader {n} counts {status.uncommitted_size} bytes as uncommitted; there are {size}"
             )

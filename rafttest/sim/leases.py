@@ -41,7 +41,6 @@ def with_leases(options: Options, random: Random) -> Options:
         check_quorum=True,
         step_down_on_removal=True,
         own_knobs=(),
-        max_pending_reads=max(options.max_pending_reads, 64),
         tick_rates=rates,
         intervals={**intervals, **_WANTED},
     )

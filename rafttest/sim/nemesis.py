@@ -159,10 +159,11 @@ class Nemesis:
                 self.workload.propose_to(leader)
 
     def _choke(self, leader: Node, node: Node) -> None:
-        """`node` writes and answers slowly; its leader is told that it does not reach it, and has forgotten what it
-        lacks. So it is sent a snapshot, and entries after that, before it has written the first of it.
+        """`node` writes and answers slowly; its leader does not reach it for a while, is told so, and forgets what
+        it lacks. So it is sent a snapshot, and entries after that, before it has written what it had before.
         """
         world, timeout = self.world, self.world.options.election_tick
+        link = (leader.id, node.id)
         self._slow_down(node.id, self.random.randrange(10, 60), 6 * timeout)
 
         def write() -> None:
@@ -177,7 +178,9 @@ class Nemesis:
 
         for at in range(0, 5 * timeout * TICK, TICK // 2):
             world.schedule.after(at, write)
-        for at in range(timeout * TICK, 5 * timeout * TICK, timeout * TICK // 2):
+        world.schedule.after(2 * TICK, lambda: None if world.is_calm else world.network.cut.add(link))
+        world.schedule.after((timeout - 1) * TICK, lambda: world.network.cut.discard(link))
+        for at in range((timeout - 1) * TICK, 5 * timeout * TICK, timeout * TICK // 2):
             world.schedule.after(at, forget)
 
     def _part(self, id: int, ticks: int, meanwhile: Callable[[], None]) -> None:

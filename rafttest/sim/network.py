@@ -121,6 +121,11 @@ class Network:
             for parcel in self.clogged.pop(link, []):
                 self._carry(parcel, self.random.randrange(1, TICK))
 
+    def release_first(self, link: Link) -> None:
+        """The first of what the clogged `link` holds arrives."""
+        if held := self.clogged.get(link):
+            self._carry(held.pop(0), self.random.randrange(1, TICK))
+
     def calm(self) -> None:
         """All faults end."""
         self.is_calm = True

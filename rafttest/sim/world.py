@@ -45,7 +45,6 @@ class World:
             options.election_tick,
         )
         self.checker = Checker(self.start, limits, options.lease_reads)
-        self.checker.quota_is_exact = options.repeat_answers == 0
         self.machines = Machines()
         self.clients = Clients(self)
         self.nodes: dict[int, Node] = {}
