@@ -120,7 +120,10 @@ class MemoryStorage(Source):
             raise StorageError(f"entry {first} has a lower term ({entries[0].term}) than the entry before it")
         if keep < len(self._entries):
             del self._entries[keep:]
-        self._entries.extend(entries)
+        if len(entries) == 1:
+            self._entries.append(entries[0])
+        else:
+            self._entries.extend(entries)
 
     def _check_consecutive(self, entries: list[Entry]) -> None:
         previous = entries[0]

@@ -114,7 +114,7 @@ class Unstable:
             for position in range(count):
                 self.kept_bytes -= len(self.entries[position].data)
         if count == len(self.entries):
-            self.entries = []
+            self.entries.clear()
         else:
             del self.entries[:count]
         self.base = index + 1
@@ -136,7 +136,10 @@ class Unstable:
         """
         first: u64 = entries[0].index
         if first == self.last_index() + 1:
-            self.entries.extend(entries)
+            if len(entries) == 1:
+                self.entries.append(entries[0])
+            else:
+                self.entries.extend(entries)
             return
         if first <= self.base:
             if first < self.base:

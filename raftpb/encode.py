@@ -134,10 +134,8 @@ def _message(message: Message, depth: u64) -> bytes:
     if message.index != 0:
         writer.append(6 << 3)
         _put_varint(writer, message.index)
-    for entry in message.entries:
-        writer.append(7 << 3 | 2)
-        _put_varint(writer, entry.encoded_size())
-        _put_entry(writer, entry)
+    if message.entries:
+        _put_entries(writer, message.entries)
     if message.commit != 0:
         writer.append(8 << 3)
         _put_varint(writer, message.commit)
@@ -164,6 +162,57 @@ def _check_message(m: Message) -> None:
     if (m.to | m.from_ | m.term | m.log_term | m.index | m.commit | m.reject_hint | m.vote) >> 63 != 0:
         for number in (m.to, m.from_, m.term, m.log_term, m.index, m.commit, m.reject_hint, m.vote):
             _check(number)
+
+
+def _put_entries(writer: BytesWriter, entries: list[Entry]) -> None:
+    """Write the entries of a message.
+
+    They resemble each other: one term, indexes that differ in their low seven bits, often one length. Then what lies
+    before and behind that byte is the same as for the entry before, and is not made again.
+    """
+    term: u64 = -1
+    high: u64 = -1
+    length: u64 = -1
+    before = b""
+    behind = b""
+    for entry in entries:
+        data = entry.data
+        if entry.type is not ENTRY_NORMAL or entry.term == 0 or entry.index < 128 or not data or len(entries) == 1:
+            _put_framed(writer, entry)
+            continue
+        if entry.term != term or entry.index >> 7 != high or len(data) != length:
+            term = entry.term
+            high = entry.index >> 7
+            length = len(data)
+            before, behind = _around_low_bits(entry)
+        writer.write(before)
+        low: int = entry.index & 127 | 128
+        writer.append(low)
+        writer.write(behind)
+        writer.write(data)
+
+
+def _around_low_bits(entry: Entry) -> tuple[bytes, bytes]:
+    """What lies before and behind the low seven bits of the index, up to the data."""
+    _check(entry.term)
+    _check(entry.index)
+    before = BytesWriter()
+    before.append(7 << 3 | 2)
+    _put_varint(before, entry.encoded_size())
+    before.append(2 << 3)
+    _put_varint(before, entry.term)
+    before.append(3 << 3)
+    behind = BytesWriter()
+    _put_varint(behind, entry.index >> 7)
+    behind.append(4 << 3 | 2)
+    _put_varint(behind, len(entry.data))
+    return before.getvalue(), behind.getvalue()
+
+
+def _put_framed(writer: BytesWriter, entry: Entry) -> None:
+    writer.append(7 << 3 | 2)
+    _put_varint(writer, entry.encoded_size())
+    _put_entry(writer, entry)
 
 
 def _put_entry(writer: BytesWriter, entry: Entry) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mutants.killing import Killer, shoot
 from mutants.planting import CopyError, plant
 from mutants.rows import CANARY, HERE, ROOT, Edit, Row, all_rows
 
@@ -60,6 +61,17 @@ def test_what_is_no_python_any_more_is_refused(tmp_path: Path) -> None:
     (original / "file.py").write_text("here = 1\n")
     with pytest.raises(CopyError, match="invalid syntax"):
         plant(original, tmp_path / "copy", Row(id="1", bug="", edits=(Edit("file.py", "= 1", "= = 1"),)))
+
+
+@pytest.mark.parametrize(
+    ("code", "failed", "timed_out"),
+    [("pass", "", False), ("print('FAILED tests/test_x.py::test_y - why')\nexit(1)", "test_x.py::test_y", False)]
+    + [("exit(1)", "killer", False), ("while True: pass", "killer", True)],
+    ids=["passes", "fails by name", "fails", "hangs"],
+)
+def test_what_came_of_a_killer(tmp_path: Path, code: str, failed: str, timed_out: bool) -> None:
+    shot = shoot(Killer("killer", ("-c", code)), tmp_path, 1.0 if timed_out else 60.0)
+    assert (shot.failed, shot.timed_out, shot.code == 0) == (failed, timed_out, not failed)
 
 
 def test_the_command_lists_what_it_would_plant() -> None:

@@ -28,9 +28,13 @@ def handle_snapshot_appended(r: Raft, index: u64) -> None:
 
 
 def handle_applied(r: Raft, index: u64, encoded_bytes: u64, payload_bytes: u64) -> None:
-    """Entries up to `index`, of these sizes, have been applied."""
-    _applied_to(r, index if index > r.log.applied else r.log.applied, encoded_bytes)
-    r.quota.release(payload_bytes)
+    """Entries up to `index`, of these sizes, have been applied. An answer that comes twice, or that a snapshot has
+    overtaken, releases no quota: it is nobody's any more.
+    """
+    is_news = index > r.log.applied
+    _applied_to(r, index if is_news else r.log.applied, encoded_bytes)
+    if is_news:
+        r.quota.release(payload_bytes)
 
 
 def _applied_to(r: Raft, index: u64, encoded_bytes: u64) -> None:

@@ -6,7 +6,6 @@ asynchronous   ready - send; an append thread and an apply thread work in order,
 
 from __future__ import annotations
 
-from collections import deque
 from random import Random
 
 from pyraft import (
@@ -19,8 +18,8 @@ from pyraft import (
     SnapshotStatus,
     StepError,
 )
-from raftpb.enums import ENTRY_NORMAL, MSG_APP_RESP, MSG_PROP, MSG_STORAGE_APPLY_RESP
-from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, HardState, Message, Snapshot
+from raftpb.enums import ENTRY_NORMAL, MSG_APP_RESP, MSG_PROP
+from raftpb.message import Entry, Message, Snapshot
 from rafttest.sim import oracle
 from rafttest.sim.disk import READ, Disk, DiskError, Reads, term_on
 from rafttest.sim.faults import config_of
@@ -29,6 +28,7 @@ from rafttest.sim.invariants import change_of
 from rafttest.sim.machine import decode
 from rafttest.sim.schedule import TICK, Action
 from rafttest.sim.sightings import Sightings
+from rafttest.sim.threads import Threads
 from rafttest.sim.violation import Violation
 from rafttest.sim.world import World, describe
 
@@ -66,8 +66,7 @@ class Node:
         self.is_up = True
         self.is_busy = False
         self.is_work_due = False
-        self.append_work: deque[Message] = deque()
-        self.apply_work: deque[Message] = deque()
+        self.threads = Threads(self)
         self.applied = snapshot.metadata.index
         self.state = snapshot.data
         self.machine = world.machines.at(self.state)
@@ -141,7 +140,8 @@ class Node:
         if not self.is_up and not self.is_lost:
             self.start()
 
-    def _crashes_here(self, where: str) -> bool:
+    def crashes_here(self, where: str) -> bool:
+        """True if it crashes at this moment, by chance."""
         world = self.world
         rate = world.options.crash_between
         if world.is_calm or rate == 0 or self.random.random() >= rate:
@@ -169,7 +169,7 @@ class Node:
         """Do it later."""
         self.world.schedule.after(self.paused_until - self.world.schedule.now, action)
 
-    def _later(self, moments: int, action: Action) -> None:
+    def later(self, moments: int, action: Action) -> None:
         """Do it unless the node has crashed by then, or as soon as a pause has ended."""
         boot = self.boot
 
@@ -181,6 +181,16 @@ class Node:
                     action()
 
         self.world.schedule.after(moments, happen)
+
+    def duration(self, most: int) -> int:
+        """How long something takes now that takes up to so many moments."""
+        if self.world.is_calm:
+            return self.random.randrange(1, 3)
+        moments, slow = self.random.randrange(1, 1 + most), self.world.network.slow
+        if not slow:
+            return moments
+        most = 4 * self.world.options.election_tick * TICK  # so that what began before healing ends soon after it
+        return min(moments * slow.get(self.id, 1), max(moments, most))
 
     def _tick(self) -> None:
         world = self.world
@@ -246,7 +256,8 @@ class Node:
             self.sightings.unreachable(to)
             self.settle()
 
-    def _send(self, m: Message) -> None:
+    def send(self, m: Message) -> None:
+        """A message leaves."""
         self.world.checker.left(self.id, m)
         self.sightings.leaving(m)
         self.world.count(m.type.name)
@@ -258,12 +269,13 @@ class Node:
 
     def settle(self) -> None:
         """Show the checker what came of it, and see to the work."""
-        self._observe()
+        self.observe()
         if not self.is_busy and not self.is_work_due and self.raw.has_ready():
             self.is_work_due = True
-            self._later(self.random.randrange(1, 20), self._work)
+            self.later(self.random.randrange(1, 20), self._work)
 
-    def _observe(self) -> None:
+    def observe(self) -> None:
+        """Show the checker what became of the core."""
         checker, status = self.world.checker, self.raw.basic_status()
         if self.world.observer is not None:
             self.world.observer.touched(self.id)
@@ -305,14 +317,14 @@ class Node:
         world.checker.handed_out(self.id, ready.entries, ready.snapshot)
         self._answer_reads(ready)
         if world.options.is_asynchronous:
-            self._start_threads(ready.messages)
+            self.threads.start(ready.messages)
             return
         self.is_busy = True
         self.disk.write(ready.snapshot, ready.entries, ready.hard_state)
-        if self._crashes_here("before the write is durable"):
+        if self.crashes_here("before the write is durable"):
             return
         is_slow = (ready.must_sync or ready.snapshot is not None) and not world.is_calm
-        self._later(self._duration(world.options.disk_delay if is_slow else 1), lambda: self._send_all(ready))
+        self.later(self.duration(world.options.disk_delay if is_slow else 1), lambda: self._send_all(ready))
 
     def _answer_reads(self, ready: Ready) -> None:
         for read in ready.read_states:
@@ -326,122 +338,37 @@ class Node:
 
     def _send_all(self, ready: Ready) -> None:
         if ready.must_sync or ready.snapshot is not None:
-            self._sync()
-        if self._crashes_here("before sending"):
+            self.sync()
+        if self.crashes_here("before sending"):
             return
         for m in ready.messages:
-            self._send(m)
-        if self._crashes_here("after sending"):
+            self.send(m)
+        if self.crashes_here("after sending"):
             return
         delay = self.world.options.apply_delay if ready.committed_entries else 1
-        self._later(self._duration(delay), lambda: self._apply_all(ready))
+        self.later(self.duration(delay), lambda: self._apply_all(ready))
 
-    def _sync(self) -> None:
+    def sync(self) -> None:
+        """What was written is durable. Raises DiskError."""
         self.disk.sync()
         self.world.note(f"sync {self.id}")
         self.world.checker.persisted(self.id)
 
     def _apply_all(self, ready: Ready) -> None:
         if ready.snapshot is not None:
-            self._restore(ready.snapshot)
+            self.restore(ready.snapshot)
         for entry in ready.committed_entries:
-            self._apply(entry)
-            if self._crashes_here("while applying"):
+            self.apply(entry)
+            if self.crashes_here("while applying"):
                 return
         self.raw.advance()
         self.is_busy = False
         self.settle()
 
-    # -- the two threads
-
-    def _start_threads(self, messages: list[Message]) -> None:
-        for m in messages:
-            if m.to == LOCAL_APPEND_THREAD:
-                self.append_work.append(m)
-                if len(self.append_work) == 1:
-                    self._schedule_append()
-            elif m.to == LOCAL_APPLY_THREAD:
-                self.apply_work.append(m)
-                if len(self.apply_work) == 1:
-                    self._schedule_apply()
-            else:
-                self._send(m)
-        if self._crashes_here("after handing out work"):
-            return
-        self.settle()
-
-    def _schedule_append(self) -> None:
-        self._later(self._duration(self.world.options.disk_delay), self._append)
-
-    def _schedule_apply(self) -> None:
-        self._later(self._duration(self.world.options.apply_delay), self._apply_next)
-
-    def _duration(self, most: int) -> int:
-        if self.world.is_calm:
-            return self.random.randrange(1, 3)
-        moments, slow = self.random.randrange(1, 1 + most), self.world.network.slow
-        if not slow:
-            return moments
-        most = 4 * self.world.options.election_tick * TICK  # so that what began before healing ends soon after it
-        return min(moments * slow.get(self.id, 1), max(moments, most))
-
-    def _append(self) -> None:
-        m = self.append_work[0]
-        state = HardState(m.term, m.vote, m.commit)
-        self.disk.write(m.snapshot, m.entries, None if state.is_empty() else state)
-        if self._crashes_here("before the write is durable"):
-            return
-        if m.responses:
-            self._sync()
-        if m.snapshot is not None:
-            self._restore(m.snapshot)
-        self.append_work.popleft()
-        if self.append_work:
-            self._schedule_append()
-        if not self._crashes_here("before sending"):
-            self._respond(m)
-
-    def _apply_next(self) -> None:
-        m = self.apply_work[0]
-        for entry in m.entries:
-            self._apply(entry)
-            if self._crashes_here("while applying"):
-                return
-        self.apply_work.popleft()
-        if self.apply_work:
-            self._schedule_apply()
-        self._respond(m)
-
-    def _respond(self, m: Message) -> None:
-        for response in m.responses:
-            if response.to != self.id:
-                self._send(response)
-                continue
-            self._answer(response)
-            if response.type is not MSG_STORAGE_APPLY_RESP and self._repeats():
-                self._later(self.random.randrange(1, 3 * TICK), lambda response=response: self._repeat(response))  # type: ignore[misc]
-        self.settle()
-
-    def _repeats(self) -> bool:
-        """A1. Not of what was applied: the quota and the limit on what is being applied would be released twice."""
-        return not self.world.is_calm and self.random.random() < self.world.options.repeat_answers
-
-    def _answer(self, response: Message) -> None:
-        try:
-            self.raw.step_storage(response)
-        except StepError:  # the own vote or acknowledgement of a node that is no member any more
-            self.world.count("storage answers refused")
-        self._observe()
-
-    def _repeat(self, response: Message) -> None:
-        self.world.note(f"repeat {self.id} {describe(response)}")
-        self.world.count("storage answers repeated")
-        self._answer(response)
-        self.settle()
-
     # -- the application
 
-    def _restore(self, snapshot: Snapshot) -> None:
+    def restore(self, snapshot: Snapshot) -> None:
+        """The application takes over a snapshot."""
         self.world.note(f"restore {self.id} {snapshot.metadata.index}")
         self.world.count("snapshots installed")
         self.world.checker.restored(self.id, snapshot)
@@ -452,7 +379,7 @@ class Node:
         self.knows_conf = True
         self.world.clients.serve(self)
 
-    def _apply(self, entry: Entry) -> None:
+    def apply(self, entry: Entry) -> None:
         """One committed entry, unless a snapshot has brought it along already."""
         if entry.index <= self.applied:
             return

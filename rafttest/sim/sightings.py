@@ -221,7 +221,7 @@ class Sightings:
             return
         self._count("tails replaced")
         self._count("tails of three or more replaced", int(cut > 2))
-        self._count("tails replaced while a write is under way", int(bool(self.node.append_work)))
+        self._count("tails replaced while a write is under way", int(bool(self.node.threads.append_work)))
         lives, index = self.world.checker.lives, entries[0].index
         term = life.mirror.term(index)
         holders = [id for id, other in lives.items() if term_on(other.durable, index) == term]
