@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from harness import Host, follow, leader
 from hypothesis import given
@@ -14,7 +16,7 @@ from raftpb.enums import MSG_APP
 from raftpb.message import Message
 
 
-def node_that_batches(**knobs: object) -> Host:
+def node_that_batches(**knobs: Any) -> Host:
     node = leader(voters=(1, 2, 3), batch_append=True, **knobs)
     follow(node, 2, 3)
     return node

@@ -65,9 +65,12 @@ def test_what_is_no_python_any_more_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("code", "failed", "timed_out"),
-    [("pass", "", False), ("print('FAILED tests/test_x.py::test_y - why')\nexit(1)", "test_x.py::test_y", False)]
-    + [("exit(1)", "killer", False), ("while True: pass", "killer", True)],
-    ids=["passes", "fails by name", "fails", "hangs"],
+    [
+        pytest.param("pass", "", False, id="passes"),
+        pytest.param("print('FAILED tests/test_x.py::test_y - why')\nexit(1)", "test_x.py::test_y", False, id="named"),
+        pytest.param("exit(1)", "killer", False, id="fails"),
+        pytest.param("while True: pass", "killer", True, id="hangs"),
+    ],
 )
 def test_what_came_of_a_killer(tmp_path: Path, code: str, failed: str, timed_out: bool) -> None:
     shot = shoot(Killer("killer", ("-c", code)), tmp_path, 1.0 if timed_out else 60.0)

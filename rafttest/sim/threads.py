@@ -1,5 +1,5 @@
-"""Threads: how a node writes and applies asynchronously: an append thread and an apply thread, each working in order and
-at its own pace. The core is told their answers, some of them twice.
+"""Threads: how a node writes and applies asynchronously: an append thread and an apply thread, each working in order
+and at its own pace. The core is told their answers, some of them twice.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from pyraft import StepError
-from raftpb.enums import MSG_STORAGE_APPLY_RESP
 from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, HardState, Message
 from rafttest.sim.schedule import TICK
 from rafttest.sim.world import describe
@@ -81,14 +80,14 @@ class Threads:
                 self.node.send(response)
                 continue
             self._answer(response)
-            if response.type is not MSG_STORAGE_APPLY_RESP and self._repeats():
-                self.node.later(
-                    self.node.random.randrange(1, 3 * TICK), lambda response=response: self._repeat(response)
-                )  # type: ignore[misc]
+            if self._repeats():
+                self._repeat_later(response)
         self.node.settle()
 
+    def _repeat_later(self, response: Message) -> None:
+        self.node.later(self.node.random.randrange(1, 3 * TICK), lambda: self._repeat(response))
+
     def _repeats(self) -> bool:
-        """A1. Not of what was applied: the quota and the limit on what is being applied would be released twice."""
         return not self.node.world.is_calm and self.node.random.random() < self.node.world.options.repeat_answers
 
     def _answer(self, response: Message) -> None:

@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--jobs", type=int, default=1, help="how many at a time (default: 1)")
     parser.add_argument("--seconds", type=float, default=60.0, help="time limit of one killer (default: 60)")
     parser.add_argument("--list", action="store_true", help="show the rows and plant nothing")
+    parser.add_argument("--plant", metavar="DIR", help="leave a copy of the source with the one bug of --only in DIR")
     options = parser.parse_args(arguments)
     rows = _chosen(all_rows(), options.stars, options.only)
     if not rows:
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{row.id:>5} {row.marks} {row.bug}")
         return 0
     try:
+        if options.plant is not None:
+            return _leave(rows, Path(options.plant))
         with tempfile.TemporaryDirectory(prefix="mutants-") as home:
             outcomes = _Session(Path(home), options.seconds).run(rows, options.jobs)
     except CopyError as error:
@@ -51,6 +54,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return _report(outcomes)
+
+
+def _leave(rows: list[Row], target: Path) -> int:
+    """Plant one row and keep the copy, to see with one's own eyes what the bug does."""
+    if len(rows) != 1:
+        print(f"error: --plant takes one row, and --only names {len(rows)}", file=sys.stderr)
+        return 2
+    if target.exists():
+        print(f"error: {target} is there already", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="mutants-") as home:
+        copy_source(Path(home, "sound"))
+        plant(Path(home, "sound"), target, rows[0])
+    print(f"{rows[0].bug}\n{rows[0].breaks}\ngo there: cd {target} && python -m rafttest sim --runs 200")
+    return 0
 
 
 def _chosen(rows: list[Row], stars: bool, only: str | None) -> list[Row]:
