@@ -46,7 +46,7 @@ def test_nothing_is_violated(results: list[Result]) -> None:
 
 
 def test_each_schedule_is_long(results: list[Result]) -> None:
-    assert min(result.events for result in results) >= 500
+    assert min(result.events for result in results) >= 1000
 
 
 @pytest.mark.parametrize(

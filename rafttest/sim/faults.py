@@ -18,6 +18,12 @@ from rafttest.sim.recovery import BYTES, FILES, ORDERED
 from rafttest.sim.schedule import TICK
 
 MAX_PROPOSAL_BYTES: Final = 80
+
+FEWEST_TICKS: Final = 250
+"""For how long faults go on at least."""
+
+FEWEST_EVENTS: Final = 1000
+"""And until so much has happened."""
 _STORIES: Final = 0.08
 """How many seeds begin with a story."""
 
@@ -163,7 +169,7 @@ def draw(seed: int) -> Options:
         seed=seed,
         voters=voters,
         spares=spares,
-        ticks=random.randrange(250, 500),
+        ticks=random.randrange(FEWEST_TICKS, 2 * FEWEST_TICKS),
         is_asynchronous=random.random() < 0.5,
         is_fifo=random.random() < 0.5,
         drop=rate(0.6, 0.3),
