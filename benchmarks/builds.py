@@ -101,7 +101,9 @@ def _digest(files: Iterable[Path], extra: str) -> str:
 
 def _compiled(name: str, sources: Sequence[Path], copied: Sequence[Path], command: Sequence[str]) -> Path:
     """The folder that `command` compiles the core, and `copied`, in."""
-    flags = f"{sys.version}{sysconfig.get_config_var('CC')}{os.environ.get('CC')}{os.environ.get('CFLAGS')}"
+    flags = (
+        f"{_profiled()}{sys.version}{sysconfig.get_config_var('CC')}{os.environ.get('CC')}{os.environ.get('CFLAGS')}"
+    )
     target = CACHE / f"{name}-{_digest(sources, flags)}"
     if target.is_dir():
         return target
@@ -112,7 +114,8 @@ def _compiled(name: str, sources: Sequence[Path], copied: Sequence[Path], comman
             place = part / source.relative_to(ROOT)
             place.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(source, place)
-        _run(name, command, part, PYRAFT_COMPILE="1", PYTHONPATH=str(part))
+        path = f"{part}{os.pathsep}{ROOT}"  # the test kit, which a profiled build learns from, is in ROOT
+        _run(name, command, part, PYRAFT_COMPILE="1", PYRAFT_PGO=_profiled(), PYTHONPATH=path)
         for left in ("build", ".mypy_cache"):
             shutil.rmtree(part / left, ignore_errors=True)
         if not target.is_dir():  # another run may have been faster
@@ -122,6 +125,11 @@ def _compiled(name: str, sources: Sequence[Path], copied: Sequence[Path], comman
     _drop_old(f"{name}-*")
     _drop_old("part-*", keep=2 * _KEPT)  # left by runs that were killed
     return target
+
+
+def _profiled() -> str:
+    """As released wheels are, unless the environment says otherwise."""
+    return os.environ.get("PYRAFT_PGO", "1")
 
 
 def _run(name: str, command: Sequence[str], folder: Path, **environment: str) -> None:

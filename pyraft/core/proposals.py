@@ -22,7 +22,7 @@ def propose(r: Raft, entries: list[Entry]) -> DropReason | None:
     A membership change that may not follow now becomes an empty entry, so that its proposer's place in the log is
     kept, and is reported with its reason in the next Ready.
     """
-    if r.tracker.find(r.id) is None:
+    if not r.is_voter and not r.is_learner:
         return DropReason.NOT_MEMBER
     if r.lead_transferee != NONE_ID:
         return DropReason.TRANSFERRING

@@ -145,10 +145,12 @@ def maybe_commit(r: Raft) -> bool:
 
     Entries of earlier terms are never committed by counting, only along with one of this term. Thesis §3.6.2.
     """
-    index: u64 = r.tracker.committed_index()
-    moves = index > r.log.committed and r.log.matches(r.term, index)
-    if moves:
-        r.log.commit_to(index)
+    moves = False
+    if r.tracker.quorum_reaches(r.log.committed + 1):
+        index: u64 = r.tracker.committed_index()
+        moves = r.log.matches(r.term, index)
+        if moves:
+            r.log.commit_to(index)
     if r.tracer is not None:
         r.tracer.commit(r)
     return moves

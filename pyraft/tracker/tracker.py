@@ -91,6 +91,12 @@ class ProgressTracker:
                 return other
         return index
 
+    def quorum_reaches(self, index: u64) -> bool:
+        """True if majorities of both halves have `index`: whether `committed_index` would be at least that, but quicker
+        where the answer is no, as it mostly is.
+        """
+        return _majority_reaches(self.incoming, index) and _majority_reaches(self.outgoing, index)
+
     def quorum_active(self) -> bool:
         """True if majorities of both halves answered lately."""
         return _majority_active(self.incoming) and _majority_active(self.outgoing)
@@ -143,6 +149,15 @@ def _majority_match(voters: list[Progress]) -> u64:
         if reached >= needed:
             best = match
     return best
+
+
+def _majority_reaches(voters: list[Progress], index: u64) -> bool:
+    count: u64 = len(voters)
+    missing: u64 = 0
+    for voter in voters:
+        if voter.match < index:
+            missing += 1
+    return missing <= count - majority(count) or count == 0
 
 
 def _majority_active(voters: list[Progress]) -> bool:
