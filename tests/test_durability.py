@@ -399,6 +399,22 @@ def test_a_repeated_answer_changes_nothing() -> None:
 # The work of the apply thread
 
 
+def test_an_apply_answer_that_comes_twice_releases_no_more_quota() -> None:
+    """Found by the simulator: what is released twice is lent to proposals that the limit should have stopped."""
+    node = leader(voters=(1, 2, 3), async_storage_writes=True)
+    follow(node, 2, 3)
+    node.raw.propose(b"x" * 10)
+    node.settle()
+    node.raw.step(acked(node.last, node.term))
+    node.begin()
+    answer = only(node.apply_work[-1].responses)
+    node.apply_next()
+    node.raw.propose(b"y" * 30)
+    assert node.raw.basic_status().uncommitted_size == 30
+    node.raw.step_storage(answer)
+    assert node.raw.basic_status().uncommitted_size == 30
+
+
 def test_entries_to_apply_come_with_an_answer_that_carries_no_term() -> None:
     node = follower()
     node.step(append(1, (0, 0), log_of([1, 1])))
