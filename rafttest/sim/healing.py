@@ -223,7 +223,7 @@ class Healing:
         views = (replace(view, reads_waiting=busy()) for view in self._views())
         within("L6", 12 * self.timeout, views, liveness.waiting_reads)
         self._pass(self.timeout)
-        before = self.view()
+        before = self._within("L4", 12 * self.timeout, liveness.unfinished)
         self._pass(ticks)
         liveness.check_idle(before, self.view(), ticks)
 

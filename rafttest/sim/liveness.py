@@ -133,6 +133,12 @@ def disagreement(view: View) -> str:
     return f"{behind} have not applied what the others have up to {view.highest}" if behind else ""
 
 
+def unfinished(view: View) -> str:
+    """L4, and no log holds anything beyond that: an election just now, or a slow write, would still add to it."""
+    longer = [node.id for node in view.core() if node.last != view.highest]
+    return disagreement(view) or (f"the logs of {longer} do not end at {view.highest}" if longer else "")
+
+
 def stuck_flow(view: View) -> str:
     """L5: the leader sends to every member that runs without searching, without pause, and without a snapshot."""
     leader = view.leader()
