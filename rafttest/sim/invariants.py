@@ -167,6 +167,8 @@ class Checker:
             commit = life.commit
             if commit <= self.base or (life.conf_entries and life.conf_entries[0] <= commit):
                 continue
+            if life.app_applied < life.mirror.offset:  # a snapshot came, whose configuration is not in force yet
+                continue
             term = self.truth[commit].term
             others = [m for m in oracle.members_of(life.conf) if not self._holds(m, commit, term)]
             if oracle.is_quorum(life.conf, others) and not self.lost & {*others}:
