@@ -102,7 +102,7 @@ class Network:
             self._carry(parcel, self._delay(parcel.from_))
             if not self.is_calm and random.random() < options.duplicate:
                 self.copies += 1
-                self._carry(parcel, self._delay(parcel.from_) * random.choice((1, 1, 5, 20)))
+                self._bring(parcel, self._delay(parcel.from_) * random.choice((1, 1, 5, 20)))
 
     def _whole(self, m: Message) -> None:
         self._arrive(Letter(m, m.to, self.schedule.now))
@@ -112,7 +112,7 @@ class Network:
         known = [one for one in self.past if about in {one.from_, one.at}]
         if known:
             parcel = known[self.random.randrange(len(known))]
-            self._carry(parcel, self._delay(parcel.from_))
+            self._bring(parcel, self._delay(parcel.from_))
         return bool(known)
 
     def release(self, links: list[Link]) -> None:
@@ -136,13 +136,17 @@ class Network:
         self.release(list(self.clogged))
 
     def _carry(self, parcel: Parcel, moments: int) -> None:
-        if not self.is_calm and self.options.corrupt and self._bad.random() < self.options.corrupt:
-            parcel = self._damaged(parcel)
+        """Let it arrive, on a link that keeps the order not before what was sent earlier. Copies hold nobody up."""
         if self.options.is_fifo:
             link = (parcel.from_, parcel.at)
             time = max(self._last_arrival.get(link, 0), self.schedule.now + moments)
             self._last_arrival[link] = time
             moments = time - self.schedule.now
+        self._bring(parcel, moments)
+
+    def _bring(self, parcel: Parcel, moments: int) -> None:
+        if not self.is_calm and self.options.corrupt and self._bad.random() < self.options.corrupt:
+            parcel = self._damaged(parcel)
         self.schedule.after(moments, lambda: self._arrive(parcel))
 
     def _damaged(self, parcel: Parcel) -> Parcel:
