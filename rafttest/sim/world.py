@@ -169,7 +169,7 @@ class World:
         sender = self.nodes[m.from_]
         if m.type is MSG_SNAP:
             sender.hear_of_snapshot(m.to, False)
-        elif self.network.random.random() < 0.1:
+        elif not self.is_calm and self.network.random.random() < 0.1:
             sender.hear_unreachable(m.to)
 
 
