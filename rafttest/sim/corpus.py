@@ -27,4 +27,8 @@ CORPUS: Final = (
         "a copy of a forwarded MsgReadIndex came back to the node that had asked, which led by then and answered again",
     ),
     Case(Run(1194), "S16", "the same, after a restart of the node that had asked"),
+    Case(Run(267), "S11", "the law asked a configuration that a received snapshot had replaced"),
+    Case(Run(1154), "L9", "the law began to watch while the first entry of a new leader was under way"),
+    Case(Run(4222), "L9", "the same, with asynchronous writes"),
+    Case(Run(2541), "L2", "a copy that came very late held up a snapshot on a link that keeps its order"),
 )
