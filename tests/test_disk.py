@@ -25,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from examples.host.disk import Disk, DiskError, Write
-from pyraft import MemoryStorage
+from pyraft import COMPILED, MemoryStorage
 from raftpb.message import HardState
 
 
@@ -244,9 +244,10 @@ REFUSED = {
     "a snapshot without an index": Write(1, snapshot=snapshot(0)),
     "a compaction that no snapshot covers": Write(1, compact_to=3),
     "a compaction above the snapshot": Write(1, snapshot=snapshot(4, term=2), compact_to=5),
-    "a number that is too large": Write(1, hard_state=HardState(2**63, 0, 5)),
     "a group id that is too large": Write(2**63, entries(1, 1)),
 }
+if not COMPILED:  # compiled, such a value cannot be made
+    REFUSED["a number that is too large"] = Write(1, hard_state=HardState(2**63, 0, 5))
 
 
 @pytest.mark.parametrize("refused", REFUSED.values(), ids=REFUSED)

@@ -11,6 +11,7 @@ import pytest
 import test_sim_invariants
 import test_sim_liveness
 
+import rafttest
 from raftpb.enums import MSG_HEARTBEAT
 from raftpb.message import Message
 from rafttest.sim.disk import READ, Disk, DiskError
@@ -76,7 +77,7 @@ def test_a_violating_world_is_caught(
 
 
 def sources() -> list[Path]:
-    return sorted((ROOT / "rafttest/sim").glob("*.py"))
+    return sorted((Path(rafttest.__file__).parent / "sim").glob("*.py"))
 
 
 @pytest.mark.parametrize("law", LAWS)

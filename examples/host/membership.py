@@ -38,23 +38,30 @@ class Change:
 
 def adding(id: int, url: str, *, stay_learner: bool = False) -> Change:
     """A new member, which becomes a voter once it has caught up, unless it is to stay a learner."""
-    step = ConfChangeSingle(ConfChangeType.ConfChangeAddLearnerNode, id)
+    step = _step(ConfChangeType.ConfChangeAddLearnerNode, id)
     return Change((step,), {id: url}, frozenset() if stay_learner else frozenset({id}))
 
 
 def promoting(id: int) -> Change:
     """A learner becomes a voter."""
-    return Change((ConfChangeSingle(ConfChangeType.ConfChangeAddNode, id),))
+    return Change((_step(ConfChangeType.ConfChangeAddNode, id),))
 
 
 def moving(id: int, url: str) -> Change:
     """A member has another address."""
-    return Change((ConfChangeSingle(ConfChangeType.ConfChangeUpdateNode, id),), {id: url})
+    return Change((_step(ConfChangeType.ConfChangeUpdateNode, id),), {id: url})
 
 
 def removing(id: int) -> Change:
     """A member leaves for ever."""
-    return Change((ConfChangeSingle(ConfChangeType.ConfChangeRemoveNode, id),))
+    return Change((_step(ConfChangeType.ConfChangeRemoveNode, id),))
+
+
+def _step(type: ConfChangeType, id: int) -> ConfChangeSingle:
+    """One step. Raises ChangeRefusedError for an id that no value can hold; 0 is for `Members.check` to refuse."""
+    if not 0 <= id <= MAX_ID:
+        raise ChangeRefusedError(f"{id} cannot be a member's id")
+    return ConfChangeSingle(type, id)
 
 
 @dataclass(frozen=True, slots=True)
