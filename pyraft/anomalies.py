@@ -49,3 +49,19 @@ class Anomalies:
 
     ignored_storage_answers: u64 = 0
     """Answers of the storage threads about work that was never handed out."""
+
+    def clone(self) -> Anomalies:
+        """An equal value of its own; `dataclasses.replace` takes ten times as long."""
+        made = Anomalies()
+        made.log_loss_suspected = self.log_loss_suspected
+        made.term_jump = self.term_jump
+        made.refused_messages = self.refused_messages
+        made.rival_leaders = self.rival_leaders
+        made.foreign_snapshots = self.foreign_snapshots
+        made.ignored_timeout_now = self.ignored_timeout_now
+        made.dropped_transfers = self.dropped_transfers
+        made.dropped_reads = self.dropped_reads
+        made.ignored_read_answers = self.ignored_read_answers
+        made.retracted_acks = self.retracted_acks
+        made.ignored_storage_answers = self.ignored_storage_answers
+        return made

@@ -53,7 +53,11 @@ _SWITCHES: Final = (
 
 
 class RandomSource(Protocol):
-    """Where election timeouts draw from; a `random.Random` will do. Give each node its own."""
+    """Where election timeouts draw from; a `random.Random` will do.
+
+    With one of its own, a node's timeouts depend on nothing but itself, and it can be replayed alone. The thousands of
+    nodes of a process may as well share one, in one thread: it is 2.5 kB, almost half of an idle node.
+    """
 
     def randrange(self, stop: int, /) -> int:
         """A number in [0, stop)."""

@@ -7,7 +7,7 @@ can be compared, printed, and written down field by field.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 from sortedcontainers import SortedDict
@@ -141,7 +141,7 @@ def export_state(r: Raft, handout: Handout) -> CoreState:
         read_states=tuple(r.read_states),
         aborted_reads=tuple(r.aborted_reads),
         refused_conf_changes=tuple(r.refused_conf_changes),
-        anomalies=replace(r.anomalies),
+        anomalies=r.anomalies.clone(),
         told_term=handout.told_term,
         told_vote=handout.told_vote,
         told_commit=handout.told_commit,
@@ -181,7 +181,7 @@ def import_state(r: Raft, handout: Handout, state: CoreState) -> None:
     r.msgs = list(state.msgs)
     r.msgs_after_append = list(state.msgs_after_append)
     r.refused_conf_changes = list(state.refused_conf_changes)
-    r.anomalies = replace(state.anomalies)
+    r.anomalies = state.anomalies.clone()
     handout.told_term = state.told_term
     handout.told_vote = state.told_vote
     handout.told_commit = state.told_commit
@@ -212,6 +212,7 @@ def _import_log(r: Raft, state: CoreState) -> None:
     unstable.offset_in_progress = state.offset_in_progress
     unstable.kept_bytes = state.kept_bytes
     unstable.entries = list(state.entries)
+    unstable.last = state.base + len(state.entries) - 1
     unstable.snapshot = state.snapshot
     unstable.snapshot_in_progress = state.snapshot_in_progress
 

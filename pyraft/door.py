@@ -21,7 +21,8 @@ from pyraft.errors import (
     LocalMessageError,
     PeerNotFoundError,
 )
-from pyraft.types import LEADER, MAX_CONTEXT_BYTES, MAX_INTEGER, u64
+from pyraft.read_queue import CONTEXT_BYTES, position_of
+from pyraft.types import LEADER, MAX_CONTEXT_BYTES, u64
 from raftpb.enums import (
     ENTRY_NORMAL,
     MSG_APP,
@@ -180,20 +181,21 @@ def _check_ack(r: Raft, m: Message) -> None:
 
 
 def _check_position(m: Message) -> None:
-    if len(m.context) != 0 and len(m.context) != 8:
+    if len(m.context) != 0 and len(m.context) != CONTEXT_BYTES:
         raise InvalidMessageError(
-            InvalidReason.BAD_CONTEXT, f"{m.type} carries {len(m.context)} bytes of context, not 8 or none"
+            InvalidReason.BAD_CONTEXT,
+            f"{m.type} carries {len(m.context)} bytes of context, not {CONTEXT_BYTES} or none",
         )
 
 
 def _check_confirmation(r: Raft, m: Message) -> None:
     if len(m.context) == 0 or m.term != r.term or r.role is not LEADER:
         return
-    position = int.from_bytes(m.context, "little")
-    # Compiled, a number of 2^63 or more must not meet a u64.
-    if position > MAX_INTEGER or position > r.reads.last_position():
+    position = position_of(m.context)
+    if position < 0 or position > r.reads.last_position():
         raise InvalidMessageError(
-            InvalidReason.BAD_CONTEXT, f"confirms read {position}, the latest is {r.reads.last_position()}"
+            InvalidReason.BAD_CONTEXT,
+            f"confirms read 0x{m.context[::-1].hex()}, the latest is {r.reads.last_position()}",
         )
 
 

@@ -62,58 +62,54 @@ def is_due(r: Raft, handout: Handout) -> bool:
     """True if there is anything to hand out."""
     log = r.log
     unstable = log.unstable
+    if r.msgs or r.msgs_after_append or r.read_states:
+        return True
     return (
-        len(r.msgs) != 0
-        or len(r.msgs_after_append) != 0
-        or unstable.has_next_entries()
+        unstable.has_next()
         or log.committed != handout.told_commit
         or r.term != handout.told_term
         or r.vote != handout.told_vote
         or r.leader != handout.told_leader
         or r.role is not handout.told_role
-        or log.has_next_committed(not r.async_storage_writes)
-        or (unstable.snapshot is not None and not unstable.snapshot_in_progress)
-        or len(r.read_states) != 0
+        or (log.applying < log.committed and log.has_next_committed(not r.async_storage_writes))
     )
 
 
 def hand_out(r: Raft, handout: Handout) -> Ready:
     """Make the next Ready, and remember what `advance` will mean."""
     log = r.log
-    soft_state: SoftState | None = None
+    unstable = log.unstable
+    made = Ready()
     if r.leader != handout.told_leader or r.role is not handout.told_role:
-        soft_state = SoftState(r.leader, r.role)
+        made.soft_state = SoftState(r.leader, r.role)
     promised_anew = r.term != handout.told_term or r.vote != handout.told_vote
-    hard_state: HardState | None = None
     if promised_anew or log.committed != handout.told_commit:
-        hard_state = HardState(r.term, r.vote, log.committed)
-    entries = log.unstable.next_entries()
-    snapshot = log.unstable.next_snapshot()
-    committed = log.next_committed(not r.async_storage_writes)
+        made.hard_state = HardState(r.term, r.vote, log.committed)
+    if made.hard_state is not None or made.soft_state is not None:
+        note_told(r, handout)
+    if unstable.has_next():
+        made.entries = unstable.next_entries()
+        made.snapshot = unstable.next_snapshot()
+        unstable.accept_in_progress()
+    made.must_sync = promised_anew or bool(made.entries)
+    if log.applying < log.committed:
+        made.committed_entries = log.next_committed(not r.async_storage_writes)
 
-    messages = r.msgs
-    if messages:
+    made.messages = r.msgs or NO_MESSAGES
+    waiting = r.msgs_after_append or NO_MESSAGES
+    if r.msgs:
         r.msgs = []
-    waiting = r.msgs_after_append
     if waiting:
         r.msgs_after_append = []
     if r.async_storage_writes:
-        request = async_writes.append_request(r, entries, hard_state, snapshot, waiting)
-        if request is not None:
-            messages = [*messages, request]
-        if committed:
-            messages = [*messages, async_writes.apply_request(r, committed)]
-    elif waiting:
-        messages = _keep_own(r, handout, messages, waiting)
-    made = Ready(
-        soft_state,
-        hard_state,
-        entries,
-        snapshot,
-        committed,
-        messages if messages else NO_MESSAGES,
-        promised_anew or len(entries) != 0,
-    )
+        _add_storage_requests(r, made, waiting)
+    else:
+        if waiting:
+            made.messages = _keep_own(r, handout, made.messages, waiting)
+        _expect_advance(r, handout, made)
+    if made.committed_entries:
+        _note_applying(r, handout, made.committed_entries)
+
     if r.read_states:
         made.read_states = tuple(r.read_states)
         r.read_states = []
@@ -123,16 +119,18 @@ def hand_out(r: Raft, handout: Handout) -> Ready:
     if r.refused_conf_changes:
         made.refused_conf_changes = tuple(r.refused_conf_changes)
         r.refused_conf_changes = []
-
-    note_told(r, handout)
-    if not r.async_storage_writes:
-        _expect_advance(r, handout, made)
-    log.unstable.accept_in_progress()
-    if committed:
-        _note_applying(r, handout, committed)
     if r.tracer is not None:
         r.tracer.ready(r)
     return made
+
+
+def _add_storage_requests(r: Raft, made: Ready, waiting: list[Message]) -> None:
+    """Ask the storage threads for what `made` holds to be written and applied."""
+    request = async_writes.append_request(r, made.entries, made.hard_state, made.snapshot, waiting)
+    if request is not None:
+        made.messages = [*made.messages, request]
+    if made.committed_entries:
+        made.messages = [*made.messages, async_writes.apply_request(r, made.committed_entries)]
 
 
 def _keep_own(r: Raft, handout: Handout, messages: list[Message], waiting: list[Message]) -> list[Message]:
@@ -152,9 +150,10 @@ def _keep_own(r: Raft, handout: Handout, messages: list[Message], waiting: list[
 
 def _expect_advance(r: Raft, handout: Handout, made: Ready) -> None:
     handout.awaits_advance = True
-    handout.append_term = r.term
-    if r.log.unstable.has_entries():
-        handout.appended_index = r.log.last_index()
+    unstable = r.log.unstable
+    if unstable.offset <= unstable.last:
+        handout.append_term = r.term
+        handout.appended_index = unstable.last
         handout.appended_term = r.log.last_term()
     if made.snapshot is not None:
         handout.snapshot_index = made.snapshot.metadata.index

@@ -52,15 +52,16 @@ class RaftLog:
 
     def last_index(self) -> u64:
         """Index of the last entry, or of the snapshot if there is none after it."""
-        return self.unstable.last_index()
+        return self.unstable.last
 
     def term_or_unknown(self, index: u64) -> u64:
         """Term at `index` in [first_index() - 1, last_index()], `UNKNOWN` outside."""
         unstable = self.unstable
-        term: u64 = unstable.term_or_unknown(index)
-        if term != UNKNOWN or index >= unstable.base or unstable.snapshot is not None:
-            return term
-        term = self.source.term_or_unknown(index)
+        if index >= unstable.base or unstable.snapshot is not None:
+            return unstable.term_or_unknown(index)
+        if index == unstable.base - 1 and unstable.base_term != UNKNOWN:
+            return unstable.base_term
+        term: u64 = self.source.term_or_unknown(index)
         if index == unstable.base - 1:
             unstable.base_term = term
         return term
@@ -142,7 +143,7 @@ class RaftLog:
         """
         if not self.matches(prev_term, prev_index):
             return False
-        if prev_index == self.last_index():
+        if prev_index == self.unstable.last:
             if entries:
                 self.append(entries)
             return True
@@ -168,7 +169,7 @@ class RaftLog:
         """
         if index <= self.committed:
             return
-        if index > self.last_index():
+        if index > self.unstable.last:
             raise InvariantError(f"commit index {index} lies beyond the last index {self.last_index()}")
         self.committed = index
 
@@ -187,9 +188,9 @@ class RaftLog:
 
     def has_next_committed(self, allow_unstable: bool) -> bool:
         """True if `next_committed` would give anything."""
-        if self.applying_paused or self.unstable.snapshot is not None:
+        if self.applying >= self.committed or self.applying_paused or self.unstable.snapshot is not None:
             return False
-        return self.applying < self.max_appliable_index(allow_unstable)
+        return allow_unstable or self.applying < self.max_appliable_index(False)
 
     def next_committed(self, allow_unstable: bool) -> list[Entry]:
         """The next entries to apply, within what `max_applying_size` leaves, but at least one."""

@@ -106,7 +106,8 @@ class MemoryStorage(Source):
         """
         if not entries:
             return
-        self._check_consecutive(entries)
+        if len(entries) > 1:
+            self._check_consecutive(entries)
         first: u64 = entries[0].index
         if first + len(entries) - 1 <= self._offset:
             return

@@ -10,7 +10,6 @@ Source: thesis §3.4, §4.3; etcd quorum/majority.go, quorum/joint.go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Final
 
 from pyraft.types import NO_LIMIT, u64
@@ -35,7 +34,7 @@ def majority(count: u64) -> u64:
     return count // 2 + 1
 
 
-def committed_index(voters: Sequence[int], acked: Mapping[int, int]) -> u64:
+def committed_index(voters: tuple[int, ...], acked: dict[int, int]) -> u64:
     """The highest index that a majority of `voters` has acknowledged; a voter missing in `acked` acknowledged nothing.
 
     NO_LIMIT if there are no voters. `voters` must not name a node twice.
@@ -43,18 +42,19 @@ def committed_index(voters: Sequence[int], acked: Mapping[int, int]) -> u64:
     count: u64 = len(voters)
     if count == 0:
         return NO_LIMIT
-    ascending = sorted([acked.get(voter, 0) for voter in voters])
-    return ascending[count - majority(count)]
+    indexes = [acked.get(voter, 0) for voter in voters]
+    indexes.sort()
+    return indexes[count - majority(count)]
 
 
-def joint_committed_index(incoming: Sequence[int], outgoing: Sequence[int], acked: Mapping[int, int]) -> u64:
+def joint_committed_index(incoming: tuple[int, ...], outgoing: tuple[int, ...], acked: dict[int, int]) -> u64:
     """The highest index that majorities of both halves have acknowledged."""
     first = committed_index(incoming, acked)
     second = committed_index(outgoing, acked)
     return first if first < second else second
 
 
-def vote_result(voters: Sequence[int], votes: Mapping[int, bool]) -> VoteResult:
+def vote_result(voters: tuple[int, ...], votes: dict[int, bool]) -> VoteResult:
     """Whether a majority of `voters` granted its vote, still may, or no longer can.
 
     `votes` maps a node to what it answered; nodes that are not in `voters` do not count. Won if there are no voters.
@@ -78,7 +78,7 @@ def vote_result(voters: Sequence[int], votes: Mapping[int, bool]) -> VoteResult:
     return VOTE_LOST
 
 
-def joint_vote_result(incoming: Sequence[int], outgoing: Sequence[int], votes: Mapping[int, bool]) -> VoteResult:
+def joint_vote_result(incoming: tuple[int, ...], outgoing: tuple[int, ...], votes: dict[int, bool]) -> VoteResult:
     """The same for both halves: lost as soon as one has lost, won once both have won."""
     first = vote_result(incoming, votes)
     second = vote_result(outgoing, votes)

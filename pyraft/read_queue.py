@@ -9,13 +9,29 @@ Source: thesis §6.4; etcd read_only.go.
 
 from __future__ import annotations
 
-from collections import deque
-from typing import final
+from typing import Final, final
+
+from librt.strings import read_i64_le
+from mypy_extensions import mypyc_attr
 
 from pyraft.types import NONE_ID, u64
 
+CONTEXT_BYTES: Final = 8
+"""Length of a number in a heartbeat and in its answer."""
+
+
+def context_of(position: u64) -> bytes:
+    """What a heartbeat carries for read number `position`."""
+    return int(position).to_bytes(CONTEXT_BYTES, "little")
+
+
+def position_of(context: bytes) -> u64:
+    """The number in the `CONTEXT_BYTES` bytes of a heartbeat's answer; negative if no heartbeat carries such a one."""
+    return read_i64_le(context, 0)
+
 
 @final
+@mypyc_attr(acyclic=True)
 class PendingRead:
     """A read: who asked (this node's own id for a local one), its context, and the commit index it may be served at.
 
@@ -37,7 +53,7 @@ class ReadQueue:
     def __init__(self) -> None:
         self.confirmed: u64 = 0
         """Number of the last read that was released."""
-        self.pending: deque[PendingRead] = deque()
+        self.pending: list[PendingRead] = []
         self.acked: dict[int, int] = {}
         """Highest number that each node has confirmed."""
         self._waiting: u64 = 0
@@ -67,11 +83,15 @@ class ReadQueue:
 
     def release(self, position: u64) -> list[PendingRead]:
         """The reads up to number `position`, which a quorum has reached, in order of arrival."""
-        released: list[PendingRead] = []
-        while self.confirmed < position and self.pending:
-            read = self.pending.popleft()
-            released.append(read)
-            self.confirmed += 1
+        count: u64 = position - self.confirmed
+        if count > len(self.pending):
+            count = len(self.pending)
+        if count <= 0:
+            return []
+        released = self.pending[:count]
+        del self.pending[:count]
+        self.confirmed += count
+        for read in released:
             if read.from_ != NONE_ID:
                 self._waiting -= 1
         return released

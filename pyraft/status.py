@@ -6,7 +6,7 @@ Source: etcd status.go.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 from pyraft.anomalies import Anomalies
@@ -118,7 +118,7 @@ def basic_status_of(r: Raft) -> BasicStatus:
         pending_reads=r.reads.count() + len(r.postponed_reads),
         uncommitted_size=r.quota.size,
         randomized_election_timeout=r.randomized_election_timeout,
-        anomalies=replace(r.anomalies),
+        anomalies=r.anomalies.clone(),
     )
 
 

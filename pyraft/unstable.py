@@ -8,7 +8,8 @@ Entries below `offset` are on disk and stay here only until they have been hande
 state reads nothing back; `KEPT_BYTES` bounds them. A snapshot received from a leader waits here too; while it does,
 nothing but it describes the log below `base`.
 
-Laws: base <= offset <= offset_in_progress <= last + 1; no list handed out shares storage with this one.
+Laws: last + 1 = base + len(entries); base <= offset <= offset_in_progress <= last + 1; no list handed out shares
+storage with this one.
 
 Source: etcd log_unstable.go.
 """
@@ -31,6 +32,8 @@ class Unstable:
 
     def __init__(self, next_index: u64) -> None:
         self.entries: list[Entry] = []
+        self.last: u64 = next_index - 1
+        """Index of the last entry of the whole log."""
         self.base: u64 = next_index
         self.base_term: u64 = UNKNOWN
         """Term of the entry at base - 1, once somebody has asked."""
@@ -40,30 +43,26 @@ class Unstable:
         self.snapshot_in_progress = False
         self.kept_bytes: u64 = 0
 
-    def last_index(self) -> u64:
-        """Index of the last entry of the whole log."""
-        return self.base + len(self.entries) - 1
-
     def term_or_unknown(self, index: u64) -> u64:
         """Term at `index` if it is known without asking the Storage."""
         position: u64 = index - self.base
         if position < 0:
             return self.base_term if position == -1 else UNKNOWN
-        if position >= len(self.entries):
+        if index > self.last:
             return UNKNOWN
         return self.entries[position].term
 
     def has_entries(self) -> bool:
         """True if an entry is not known to be durable."""
-        return self.offset <= self.last_index()
+        return self.offset <= self.last
 
-    def has_next_entries(self) -> bool:
-        """True if an entry has not been handed out for writing."""
-        return self.offset_in_progress <= self.last_index()
+    def has_next(self) -> bool:
+        """True if an entry or the snapshot has not been handed out for writing."""
+        return self.offset_in_progress <= self.last or (self.snapshot is not None and not self.snapshot_in_progress)
 
     def next_entries(self) -> list[Entry]:
         """The entries to be written that have not been handed out for it."""
-        if not self.has_next_entries():
+        if self.offset_in_progress > self.last:
             return NO_ENTRIES
         return self.entries[self.offset_in_progress - self.base :]
 
@@ -73,7 +72,7 @@ class Unstable:
 
     def accept_in_progress(self) -> None:
         """What there is has been handed out for writing."""
-        self.offset_in_progress = self.last_index() + 1
+        self.offset_in_progress = self.last + 1
         self.snapshot_in_progress = self.snapshot is not None
 
     def stable_to(self, term: u64, index: u64) -> None:
@@ -104,9 +103,9 @@ class Unstable:
         """Forget entries up to `index` that are durable; they have been handed out for applying."""
         if index >= self.offset:
             index = self.offset - 1
-        count: u64 = index - self.base + 1
-        if count <= 0:
+        if index < self.base:
             return
+        count: u64 = index - self.base + 1
         self.base_term = self.entries[count - 1].term
         if index == self.offset - 1:
             self.kept_bytes = 0
@@ -122,7 +121,8 @@ class Unstable:
     def restore(self, snapshot: Snapshot) -> None:
         """The log is now `snapshot` and nothing else."""
         self.entries = []
-        self.base = snapshot.metadata.index + 1
+        self.last = snapshot.metadata.index
+        self.base = self.last + 1
         self.base_term = snapshot.metadata.term
         self.offset = self.base
         self.offset_in_progress = self.base
@@ -135,7 +135,9 @@ class Unstable:
         last. What is replaced has to be written again, even where it is being written now.
         """
         first: u64 = entries[0].index
-        if first == self.last_index() + 1:
+        follows = first == self.last + 1
+        self.last = first + len(entries) - 1
+        if follows:
             if len(entries) == 1:
                 self.entries.append(entries[0])
             else:

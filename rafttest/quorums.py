@@ -13,7 +13,7 @@ Source: etcd quorum/datadriven_test.go.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -28,20 +28,20 @@ from rafttest.environment import Environment
 class Arithmetic(Protocol):
     """What is under test; the module `pyraft.quorum` is one."""
 
-    def committed_index(self, voters: Sequence[int], acked: Mapping[int, int]) -> int:
+    def committed_index(self, voters: tuple[int, ...], acked: dict[int, int]) -> int:
         """What a majority has acknowledged."""
         ...
 
-    def joint_committed_index(self, incoming: Sequence[int], outgoing: Sequence[int], acked: Mapping[int, int]) -> int:
+    def joint_committed_index(self, incoming: tuple[int, ...], outgoing: tuple[int, ...], acked: dict[int, int]) -> int:
         """What majorities of both halves have acknowledged."""
         ...
 
-    def vote_result(self, voters: Sequence[int], votes: Mapping[int, bool]) -> VoteResult:
+    def vote_result(self, voters: tuple[int, ...], votes: dict[int, bool]) -> VoteResult:
         """What a majority says."""
         ...
 
     def joint_vote_result(
-        self, incoming: Sequence[int], outgoing: Sequence[int], votes: Mapping[int, bool]
+        self, incoming: tuple[int, ...], outgoing: tuple[int, ...], votes: dict[int, bool]
     ) -> VoteResult:
         """What both halves say."""
         ...
@@ -114,7 +114,7 @@ def _vote(env: QuorumEnv, command: Command) -> None:
 
 
 def _other_ways(
-    ask: Arithmetic, voters: tuple[int, ...], acked: Mapping[int, int], index: int
+    ask: Arithmetic, voters: tuple[int, ...], acked: dict[int, int], index: int
 ) -> Iterator[tuple[int, str]]:
     """The committed index of one majority again and again; every pair is (what came out, how it was asked)."""
     yield _by_counting(voters, acked), "via alternative computation"
@@ -126,7 +126,7 @@ def _other_ways(
                 yield ask.committed_index(voters, {**acked, voter: lower}), f"overlaying {voter}->{lower}"
 
 
-def _by_counting(voters: tuple[int, ...], acked: Mapping[int, int]) -> int:
+def _by_counting(voters: tuple[int, ...], acked: dict[int, int]) -> int:
     """The definition itself: the highest of the indexes that more than half of the voters have reached."""
     if not voters:
         return NO_LIMIT

@@ -1,7 +1,5 @@
 """Traces without nodes: membership changes on one configuration, and quorum arithmetic."""
 
-from collections.abc import Mapping, Sequence
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,25 +146,25 @@ class Arithmetic:
     def __init__(self, fault: str) -> None:
         self.fault = fault
 
-    def committed_index(self, voters: Sequence[int], acked: Mapping[int, int]) -> int:
+    def committed_index(self, voters: tuple[int, ...], acked: dict[int, int]) -> int:
         if self.fault == "takes the best answer":
             return max(acked.values())
         if self.fault == "notices who is behind" and 0 in acked.values():
             return 1
         return committed_index(voters, acked)
 
-    def joint_committed_index(self, incoming: Sequence[int], outgoing: Sequence[int], acked: Mapping[int, int]) -> int:
+    def joint_committed_index(self, incoming: tuple[int, ...], outgoing: tuple[int, ...], acked: dict[int, int]) -> int:
         if self.fault == "asks the first half only":
             return committed_index(incoming, acked)
         if self.fault == "needs both halves":
             return committed_index(incoming, acked) if outgoing else 0
         return joint_committed_index(incoming, outgoing, acked)
 
-    def vote_result(self, voters: Sequence[int], votes: Mapping[int, bool]) -> VoteResult:
+    def vote_result(self, voters: tuple[int, ...], votes: dict[int, bool]) -> VoteResult:
         return vote_result(voters, votes)
 
     def joint_vote_result(
-        self, incoming: Sequence[int], outgoing: Sequence[int], votes: Mapping[int, bool]
+        self, incoming: tuple[int, ...], outgoing: tuple[int, ...], votes: dict[int, bool]
     ) -> VoteResult:
         if self.fault == "asks the first half only":
             return vote_result(incoming, votes)

@@ -60,8 +60,9 @@ DETERMINISTIC: Final = frozenset(
 )
 """What a module of the house may import from outside: nothing that could tell two runs apart."""
 
-EXCEPTIONS: Final = {"pyraft.config": {"logging", "random"}}
-"""Where the collaborators that an application brings have their defaults."""
+EXCEPTIONS: Final = {"pyraft.config": {"logging", "random"}, "pyraft.read_queue": {"librt"}}
+"""Where the collaborators that an application brings have their defaults; and mypyc's own library, which reads a number
+from bytes."""
 
 
 def modules(package: str) -> dict[str, Path]:

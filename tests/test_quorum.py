@@ -23,12 +23,12 @@ from pyraft.quorum import (
 from pyraft.types import NO_LIMIT
 
 IDS = st.integers(min_value=1, max_value=8)
-VOTERS = st.lists(IDS, unique=True, max_size=5)
+VOTERS = st.lists(IDS, unique=True, max_size=5).map(tuple)
 ACKED = st.dictionaries(IDS, st.integers(min_value=0, max_value=5))
 VOTES = st.dictionaries(IDS, st.booleans())
 
 
-def some_majority_has(voters: list[int], acked: dict[int, int], index: int) -> bool:
+def some_majority_has(voters: tuple[int, ...], acked: dict[int, int], index: int) -> bool:
     """Straight from the definition: there is a subset of more than half whose every member has `index`."""
     return any(
         all(acked.get(voter, 0) >= index for voter in subset)
@@ -37,7 +37,7 @@ def some_majority_has(voters: list[int], acked: dict[int, int], index: int) -> b
     )
 
 
-def outcomes(halves: list[list[int]], votes: dict[int, bool]) -> set[bool]:
+def outcomes(halves: list[tuple[int, ...]], votes: dict[int, bool]) -> set[bool]:
     """Whether the election is won, in every way in which the voters who have not answered may still answer."""
     open_ids = sorted({voter for half in halves for voter in half if voter not in votes})
     won: set[bool] = set()
@@ -47,7 +47,7 @@ def outcomes(halves: list[list[int]], votes: dict[int, bool]) -> set[bool]:
     return won
 
 
-def expected_result(halves: list[list[int]], votes: dict[int, bool]) -> VoteResult:
+def expected_result(halves: list[tuple[int, ...]], votes: dict[int, bool]) -> VoteResult:
     possible = outcomes(halves, votes)
     if possible == {True}:
         return VOTE_WON
@@ -68,24 +68,24 @@ def test_two_majorities_share_a_voter_and_no_smaller_set_is_sure_to(count: int) 
 @pytest.mark.parametrize(
     ("voters", "acked", "index"),
     [
-        pytest.param([], {}, NO_LIMIT, id="nobody has no bound"),
-        pytest.param([], {1: 7}, NO_LIMIT, id="strangers do not bind nobody"),
-        pytest.param([1], {}, 0, id="one unheard"),
-        pytest.param([1], {1: 12}, 12, id="one"),
-        pytest.param([1, 2], {1: 12, 2: 5}, 5, id="both of two"),
-        pytest.param([1, 2], {1: 12}, 0, id="one of two is not enough"),
-        pytest.param([1, 2, 3], {1: 12, 2: 5, 3: 7}, 7, id="the middle of three"),
-        pytest.param([1, 2, 3], {1: 12, 2: 5}, 5, id="an unheard third counts as 0"),
-        pytest.param([1, 2, 3, 4], {1: 9, 2: 8, 3: 7, 4: 6}, 7, id="three of four"),
-        pytest.param([1, 2, 3], {1: 4, 8: 9, 9: 9}, 0, id="strangers do not count"),
+        pytest.param((), {}, NO_LIMIT, id="nobody has no bound"),
+        pytest.param((), {1: 7}, NO_LIMIT, id="strangers do not bind nobody"),
+        pytest.param((1,), {}, 0, id="one unheard"),
+        pytest.param((1,), {1: 12}, 12, id="one"),
+        pytest.param((1, 2), {1: 12, 2: 5}, 5, id="both of two"),
+        pytest.param((1, 2), {1: 12}, 0, id="one of two is not enough"),
+        pytest.param((1, 2, 3), {1: 12, 2: 5, 3: 7}, 7, id="the middle of three"),
+        pytest.param((1, 2, 3), {1: 12, 2: 5}, 5, id="an unheard third counts as 0"),
+        pytest.param((1, 2, 3, 4), {1: 9, 2: 8, 3: 7, 4: 6}, 7, id="three of four"),
+        pytest.param((1, 2, 3), {1: 4, 8: 9, 9: 9}, 0, id="strangers do not count"),
     ],
 )
-def test_committed_index(voters: list[int], acked: dict[int, int], index: int) -> None:
+def test_committed_index(voters: tuple[int, ...], acked: dict[int, int], index: int) -> None:
     assert committed_index(voters, acked) == index
 
 
 @given(VOTERS.filter(bool), ACKED)
-def test_committed_index_is_the_highest_that_some_majority_has(voters: list[int], acked: dict[int, int]) -> None:
+def test_committed_index_is_the_highest_that_some_majority_has(voters: tuple[int, ...], acked: dict[int, int]) -> None:
     index = committed_index(voters, acked)
     assert index == 0 or some_majority_has(voters, acked, index)
     assert not some_majority_has(voters, acked, index + 1)
@@ -93,7 +93,7 @@ def test_committed_index_is_the_highest_that_some_majority_has(voters: list[int]
 
 @given(VOTERS, VOTERS, ACKED)
 def test_joint_committed_index_is_the_highest_that_majorities_of_both_have(
-    incoming: list[int], outgoing: list[int], acked: dict[int, int]
+    incoming: tuple[int, ...], outgoing: tuple[int, ...], acked: dict[int, int]
 ) -> None:
     halves = [half for half in (incoming, outgoing) if half]
     index = joint_committed_index(incoming, outgoing, acked)
@@ -107,45 +107,45 @@ def test_joint_committed_index_is_the_highest_that_majorities_of_both_have(
 @pytest.mark.parametrize(
     ("incoming", "outgoing", "votes", "result"),
     [
-        pytest.param([], [], {}, VOTE_WON, id="nobody to ask"),
-        pytest.param([1], [], {}, VOTE_PENDING, id="one unheard"),
-        pytest.param([1], [], {1: True}, VOTE_WON, id="one grants"),
-        pytest.param([1], [], {1: False}, VOTE_LOST, id="one refuses"),
-        pytest.param([1, 2], [], {1: False}, VOTE_LOST, id="one refusal of two decides"),
-        pytest.param([1, 2, 3], [], {1: False}, VOTE_PENDING, id="one refusal of three does not"),
-        pytest.param([1, 2, 3], [], {1: False, 2: True, 3: True}, VOTE_WON, id="two of three grant"),
-        pytest.param([1, 2, 3], [], {7: True, 8: True}, VOTE_PENDING, id="strangers do not count"),
-        pytest.param([1], [2], {1: True}, VOTE_PENDING, id="won and pending"),
-        pytest.param([1], [2], {1: False}, VOTE_LOST, id="lost and pending"),
-        pytest.param([1], [2], {2: False}, VOTE_LOST, id="pending and lost"),
-        pytest.param([1], [2], {1: True, 2: False}, VOTE_LOST, id="won and lost"),
-        pytest.param([1], [2], {1: True, 2: True}, VOTE_WON, id="won and won"),
+        pytest.param((), (), {}, VOTE_WON, id="nobody to ask"),
+        pytest.param((1,), (), {}, VOTE_PENDING, id="one unheard"),
+        pytest.param((1,), (), {1: True}, VOTE_WON, id="one grants"),
+        pytest.param((1,), (), {1: False}, VOTE_LOST, id="one refuses"),
+        pytest.param((1, 2), (), {1: False}, VOTE_LOST, id="one refusal of two decides"),
+        pytest.param((1, 2, 3), (), {1: False}, VOTE_PENDING, id="one refusal of three does not"),
+        pytest.param((1, 2, 3), (), {1: False, 2: True, 3: True}, VOTE_WON, id="two of three grant"),
+        pytest.param((1, 2, 3), (), {7: True, 8: True}, VOTE_PENDING, id="strangers do not count"),
+        pytest.param((1,), (2,), {1: True}, VOTE_PENDING, id="won and pending"),
+        pytest.param((1,), (2,), {1: False}, VOTE_LOST, id="lost and pending"),
+        pytest.param((1,), (2,), {2: False}, VOTE_LOST, id="pending and lost"),
+        pytest.param((1,), (2,), {1: True, 2: False}, VOTE_LOST, id="won and lost"),
+        pytest.param((1,), (2,), {1: True, 2: True}, VOTE_WON, id="won and won"),
     ],
 )
 def test_joint_vote_result(
-    incoming: list[int], outgoing: list[int], votes: dict[int, bool], result: VoteResult
+    incoming: tuple[int, ...], outgoing: tuple[int, ...], votes: dict[int, bool], result: VoteResult
 ) -> None:
     assert joint_vote_result(incoming, outgoing, votes) is result
     assert joint_vote_result(outgoing, incoming, votes) is result
 
 
 @given(VOTERS, VOTES)
-def test_vote_result_is_decided_once_no_answer_can_change_it(voters: list[int], votes: dict[int, bool]) -> None:
+def test_vote_result_is_decided_once_no_answer_can_change_it(voters: tuple[int, ...], votes: dict[int, bool]) -> None:
     assert vote_result(voters, votes) is expected_result([voters], votes)
 
 
 @given(VOTERS, VOTERS, VOTES)
 def test_joint_vote_result_is_decided_once_no_answer_can_change_it(
-    incoming: list[int], outgoing: list[int], votes: dict[int, bool]
+    incoming: tuple[int, ...], outgoing: tuple[int, ...], votes: dict[int, bool]
 ) -> None:
     assert joint_vote_result(incoming, outgoing, votes) is expected_result([incoming, outgoing], votes)
 
 
 @given(VOTERS, ACKED, VOTES)
 def test_an_empty_or_equal_half_changes_nothing(
-    voters: list[int], acked: dict[int, int], votes: dict[int, bool]
+    voters: tuple[int, ...], acked: dict[int, int], votes: dict[int, bool]
 ) -> None:
-    for other in ([], voters):
+    for other in ((), voters):
         assert joint_committed_index(voters, other, acked) == committed_index(voters, acked)
         assert joint_vote_result(voters, other, votes) is vote_result(voters, votes)
 
@@ -161,13 +161,14 @@ class QuorumMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.incoming, self.outgoing = [1, 2, 3], list[int]()
+        self.incoming: tuple[int, ...] = (1, 2, 3)
+        self.outgoing: tuple[int, ...] = ()
         self.acked: dict[int, int] = {}
         self.votes: dict[int, bool] = {}
         self.committed = 0
         self.result = VOTE_PENDING
 
-    def halves(self) -> list[list[int]]:
+    def halves(self) -> list[tuple[int, ...]]:
         return [half for half in (self.incoming, self.outgoing) if half]
 
     def start_again(self) -> None:
@@ -187,7 +188,7 @@ class QuorumMachine(RuleBasedStateMachine):
     def adds_or_removes_one(self, id: int) -> None:
         """Two majorities that differ by one voter share a voter."""
         before = self.incoming
-        after = [one for one in before if one != id] if id in before else [*before, id]
+        after = tuple(one for one in before if one != id) if id in before else (*before, id)
         if after:
             self.incoming = after
             for one in combinations(before, majority(len(before))):
@@ -197,7 +198,7 @@ class QuorumMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: not self.outgoing)
     @rule(voters=VOTERS.filter(bool))
-    def enters_joint(self, voters: list[int]) -> None:
+    def enters_joint(self, voters: tuple[int, ...]) -> None:
         """Both halves bind, so no more is committed than the old half alone allows."""
         alone = committed_index(self.incoming, self.acked)
         self.incoming, self.outgoing = voters, self.incoming
@@ -209,7 +210,7 @@ class QuorumMachine(RuleBasedStateMachine):
     def leaves_joint(self) -> None:
         """The old half binds no more; nothing that was committed is taken back."""
         before = joint_committed_index(self.incoming, self.outgoing, self.acked)
-        self.outgoing = []
+        self.outgoing = ()
         assert joint_committed_index(self.incoming, (), self.acked) >= before
         self.start_again()
 

@@ -52,7 +52,7 @@ def replay(conf_state: ConfState, last_index: int) -> tuple[Configuration, Sorte
     if outgoing:
         removals = [ConfChangeSingle(REMOVE_NODE, node_id) for node_id in conf_state.voters_outgoing]
         tracker.install(*Changer(tracker, last_index).enter_joint(conf_state.auto_leave, removals + wanted))
-    return (tracker.config, tracker.progress)
+    return (tracker.config, SortedDict(tracker.progress))
 
 
 @pytest.mark.parametrize(

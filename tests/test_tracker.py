@@ -141,7 +141,7 @@ def test_install_arranges_the_same_objects_by_id(config: Configuration) -> None:
 def test_install_replaces_everything(before: Configuration, after: Configuration) -> None:
     tracker = tracker_of(before)
     fresh = tracker_of(after)
-    tracker.install(fresh.config, fresh.progress)
+    tracker.install(fresh.config, SortedDict(fresh.progress))
     assert tracker.peers == fresh.peers
     assert tracker.incoming == fresh.incoming
     assert tracker.outgoing == fresh.outgoing

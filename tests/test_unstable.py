@@ -40,7 +40,7 @@ def tail(first: int, *terms: int, durable: int = 0, taken: int = 0) -> Unstable:
 
 
 def positions(unstable: Unstable) -> tuple[int, int, int, int]:
-    return (unstable.base, unstable.offset, unstable.offset_in_progress, unstable.last_index())
+    return (unstable.base, unstable.offset, unstable.offset_in_progress, unstable.last)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_nothing_waits_in_an_empty_tail() -> None:
     unstable = Unstable(4)
     assert positions(unstable) == (4, 4, 4, 3)
     assert not unstable.has_entries()
-    assert not unstable.has_next_entries()
+    assert unstable.next_entries() == []
     assert unstable.next_entries() is NO_ENTRIES
     assert unstable.next_snapshot() is None
     assert unstable.term_or_unknown(3) == UNKNOWN
@@ -108,7 +108,7 @@ def test_what_is_released_leaves_its_term() -> None:
     assert [unstable.term_or_unknown(index) for index in range(3, 8)] == [UNKNOWN, UNKNOWN, 2, 3, UNKNOWN]
     unstable.release(6)
     assert unstable.term_or_unknown(6) == 3
-    assert unstable.last_index() == 6
+    assert unstable.last == 6
 
 
 def test_what_is_not_durable_is_not_released() -> None:
@@ -278,7 +278,7 @@ class UnstableMachine(RuleBasedStateMachine):
         assert positions(unstable) == (self.forgotten + 1, self.durable + 1, self.taken + 1, self.last())
         assert unstable.entries == self.among(self.forgotten, self.last())
         assert unstable.has_entries() is (self.durable < self.last())
-        assert unstable.has_next_entries() is (self.taken < self.last())
+        assert bool(unstable.next_entries()) is (self.taken < self.last())
         assert unstable.snapshot == self.snapshot
         for index in range(self.last() + 3):
             assert unstable.term_or_unknown(index) == self.term_at(index)
@@ -286,7 +286,7 @@ class UnstableMachine(RuleBasedStateMachine):
     @invariant()
     def keeps_its_laws(self) -> None:
         unstable = self.unstable
-        bounds = (unstable.base, unstable.offset, unstable.offset_in_progress, unstable.last_index() + 1)
+        bounds = (unstable.base, unstable.offset, unstable.offset_in_progress, unstable.last + 1)
         assert all(one <= other for one, other in pairwise(bounds))
         kept = sum(len(entry.data) for entry in unstable.entries[: unstable.offset - unstable.base])
         assert unstable.kept_bytes == kept <= KEPT_BYTES

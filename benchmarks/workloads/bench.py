@@ -26,6 +26,8 @@ FIRST_INDEX: Final = 1
 """Where the snapshot lies that every node starts from: it holds the configuration, and entries follow it."""
 
 _MASK: Final = (1 << 64) - 1
+_RANDOM: Final = Random(1)
+"""For all nodes, as the Go library and the Rust one have it."""
 
 
 class WrongResultError(Exception):
@@ -105,7 +107,7 @@ def config_of(id: int, storage: MemoryStorage, *, applied: int = 0, batch_append
         max_inflight_msgs=MAX_INFLIGHT,
         check_quorum=False,
         pre_vote=False,
-        random=Random(id),
+        random=_RANDOM,
         logger=NullLogger(),
     )
     if not batch_append:

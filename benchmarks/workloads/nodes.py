@@ -99,9 +99,10 @@ class Nodes:
         """The Ready loop of one node."""
         node = member.node
         storage = member.storage
+        readies = 0
         while node.has_ready():
             ready = node.ready()
-            self.readies += 1
+            readies += 1
             entries = ready.entries
             if entries:
                 storage.append(entries)
@@ -133,6 +134,7 @@ class Nodes:
             if read_states:
                 member.read_states += read_states
             node.advance()
+        self.readies += readies
 
     def compact(self) -> None:
         """Drop what every node has applied, every so many entries."""

@@ -50,5 +50,5 @@ class Quorum(Bench):
 
     def verify(self) -> None:
         acked = {one.id: one.match for one in self.peers}
-        if self.committed != committed_index(list(acked), acked):
+        if self.committed != committed_index(tuple(acked), acked):
             raise WrongResultError(f"{self.committed} is not the commit index of {acked}")

@@ -119,7 +119,7 @@ class _Draft:
         self.learners: set[int] = set(config.learners)
         self.learners_next: set[int] = set(config.learners_next)
         self.auto_leave: bool = config.auto_leave
-        self.progress: SortedDict[int, Progress] = tracker.progress.copy()
+        self.progress: SortedDict[int, Progress] = SortedDict(tracker.progress)
 
     def apply(self, changes: Sequence[ConfChangeSingle]) -> None:
         """Apply the steps in order, to the incoming half and the learners only."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pyraft.core import reads, replication, transfer
 from pyraft.core.raft import Raft
 from pyraft.log import RaftLog
+from pyraft.read_queue import position_of
 from pyraft.tracker.progress import PROBE, REPLICATE, SNAPSHOT, Progress
 from pyraft.types import u64
 from raftpb.message import Message
@@ -39,9 +40,11 @@ def handle_append_response(r: Raft, m: Message, progress: Progress) -> None:
     elif progress.id != r.id and progress.can_bump_commit(r.log.committed):
         replication.maybe_send_append(r, progress, True)
     if progress.id != r.id:
-        while replication.maybe_send_append(r, progress, False):
+        last_index: u64 = r.log.last_index()
+        while progress.next <= last_index and replication.maybe_send_append(r, progress, False):
             pass
-    transfer.finish(r, progress)
+    if progress.id == r.lead_transferee:
+        transfer.finish(r, progress)
 
 
 def _handle_rejection(r: Raft, m: Message, progress: Progress) -> None:
@@ -84,7 +87,7 @@ def handle_heartbeat_response(r: Raft, m: Message, progress: Progress) -> None:
     if progress.match < r.log.last_index() or progress.state is PROBE:
         replication.maybe_send_append(r, progress, True)
     if m.context:
-        reads.handle_confirmation(r, m.from_, int.from_bytes(m.context, "little"))
+        reads.handle_confirmation(r, m.from_, position_of(m.context))
 
 
 def handle_snapshot_status(r: Raft, progress: Progress, failed: bool) -> None:

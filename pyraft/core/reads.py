@@ -79,6 +79,8 @@ def handle_answer(r: Raft, m: Message) -> None:
 
 def handle_confirmation(r: Raft, from_: u64, position: u64) -> None:
     """A follower has answered the heartbeat that carried `position`; answer the reads that a quorum now vouches for."""
+    if position <= r.reads.confirmed:
+        return
     r.reads.acknowledge(from_, position)
     config = r.tracker.config
     confirmed = joint_committed_index(config.voters, config.voters_outgoing, r.reads.acked)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pyraft.core.raft import Raft
 from pyraft.errors import StorageError
-from pyraft.read_queue import PendingRead
+from pyraft.read_queue import PendingRead, context_of
 from pyraft.source import UNKNOWN
 from pyraft.tracker.progress import REPLICATE, Progress
 from pyraft.types import MAX_ENTRY_OVERHEAD, NONE_ID, payload_size, u64
@@ -131,7 +131,7 @@ def broadcast_heartbeat(r: Raft) -> None:
         r.reads.acknowledge(r.id, r.reads.add(PendingRead(NONE_ID, b"", r.ticks)))
     context = b""
     if len(r.reads) != 0:
-        context = int(r.reads.last_position()).to_bytes(8, "little")
+        context = context_of(r.reads.last_position())
     for progress in r.tracker.peers:
         if progress.id != r.id:
             # A follower must not be told to commit what it may not have.

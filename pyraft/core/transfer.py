@@ -50,7 +50,7 @@ def pass_on(r: Raft, target: u64) -> TransferRefusal | None:
 
 def finish(r: Raft, progress: Progress) -> None:
     """Invite the target to campaign once it has the whole log, at each acknowledgement anew: one may get lost."""
-    if progress.id == r.lead_transferee and progress.match == r.log.last_index():
+    if progress.match == r.log.last_index():
         _invite(r, progress.id)
 
 

@@ -32,20 +32,19 @@ class ProgressTracker:
 
     `max_inflight`, `max_inflight_bytes`: limits of each follower's window, in messages and payload bytes. `config`:
     who takes part. `progress`: id -> Progress, for every member. `peers`: all of them; `incoming`, `outgoing`: the
-    voters of each half, `outgoing` empty unless joint. All lists ascend by id. `votes`: who answered in this election,
-    and whether it granted its vote.
+    voters of each half, `outgoing` empty unless joint. All of these ascend by id. `votes`: who answered in this
+    election, and whether it granted its vote.
     """
 
     def __init__(self, max_inflight: u64, max_inflight_bytes: u64) -> None:
         self.max_inflight = max_inflight
         self.max_inflight_bytes = max_inflight_bytes
         self.config: Configuration = Configuration()
-        self.progress: SortedDict[int, Progress] = SortedDict()
+        self.progress: dict[int, Progress] = {}
         self.peers: list[Progress] = []
         self.incoming: list[Progress] = []
         self.outgoing: list[Progress] = []
         self.votes: dict[int, bool] = {}
-        self._by_id: dict[int, Progress] = {}
         self._voter_ids: tuple[int, ...] = ()
 
     def install(self, config: Configuration, progress: SortedDict[int, Progress]) -> None:
@@ -54,17 +53,16 @@ class ProgressTracker:
         Votes stay: an answer counts as soon as, and as long as, its sender is a voter.
         """
         self.config = config
-        self.progress = progress
-        self.peers = list(progress.values())
-        self.incoming = [progress[voter] for voter in config.voters]
-        self.outgoing = [progress[voter] for voter in config.voters_outgoing]
-        self._by_id = dict(progress)
+        self.progress = dict(progress)
+        self.peers = list(self.progress.values())
+        self.incoming = [self.progress[voter] for voter in config.voters]
+        self.outgoing = [self.progress[voter] for voter in config.voters_outgoing]
         self._voter_ids = config.voter_ids()
 
     def find(self, id: u64) -> Progress | None:
         """The Progress of a member; None for anybody else."""
         if len(self.peers) > _FEW:
-            return self._by_id.get(id)
+            return self.progress.get(id)
         for peer in self.peers:
             if peer.id == id:
                 return peer
