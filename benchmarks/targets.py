@@ -34,6 +34,7 @@ def verdicts(results: Sequence[Result]) -> list[Verdict]:
     made += _worst("C against v3.7.0, worst row", hot, "C", "go37", 0.5)
     made += _mean("I against v3.7.0, geometric mean", hot, "I", "go37", 0.6)
     made += _worst("I against v3.7.0, worst row of n >= 3", several, "I", "go37", 1.0)
+    made += _mean("P against v3.7.0, geometric mean", hot, "P", "go37", 8.0)
     made += _worst("P against v3.7.0, worst row", hot, "P", "go37", 8.0)
     made += _worst("C against v3.6.0, worst row", hot, "C", "go36", 0.9)
     made += _growth(results)

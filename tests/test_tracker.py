@@ -6,7 +6,7 @@ import copy
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sortedcontainers import SortedDict
 
@@ -137,6 +137,7 @@ def test_install_arranges_the_same_objects_by_id(config: Configuration) -> None:
         assert peer is tracker.progress[peer.id]
 
 
+@example(Configuration([1, 2], [2, 3]), Configuration([1, 2]))
 @given(configurations(), configurations())
 def test_install_replaces_everything(before: Configuration, after: Configuration) -> None:
     tracker = tracker_of(before)
