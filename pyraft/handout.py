@@ -65,13 +65,14 @@ def is_due(r: Raft, handout: Handout) -> bool:
     if r.msgs or r.msgs_after_append or r.read_states:
         return True
     return (
-        unstable.has_next()
+        unstable.offset_in_progress <= unstable.last
         or log.committed != handout.told_commit
         or r.term != handout.told_term
         or r.vote != handout.told_vote
         or r.leader != handout.told_leader
         or r.role is not handout.told_role
         or (log.applying < log.committed and log.has_next_committed(not r.async_storage_writes))
+        or (unstable.snapshot is not None and not unstable.snapshot_in_progress)
     )
 
 
@@ -87,7 +88,7 @@ def hand_out(r: Raft, handout: Handout) -> Ready:
         made.hard_state = HardState(r.term, r.vote, log.committed)
     if made.hard_state is not None or made.soft_state is not None:
         note_told(r, handout)
-    if unstable.has_next():
+    if unstable.offset_in_progress <= unstable.last or unstable.snapshot is not None:
         made.entries = unstable.next_entries()
         made.snapshot = unstable.next_snapshot()
         unstable.accept_in_progress()

@@ -151,7 +151,7 @@ class RawNode:
             self._refuse()
         r = self._raft
         left: u64 = r.election_timeout
-        if count < MAX_INTEGER:  # a larger one would not even fit
+        if count < NO_LIMIT:  # a larger one might not even fit
             asked: u64 = count
             if asked < left:
                 left = asked

@@ -56,10 +56,6 @@ class Unstable:
         """True if an entry is not known to be durable."""
         return self.offset <= self.last
 
-    def has_next(self) -> bool:
-        """True if an entry or the snapshot has not been handed out for writing."""
-        return self.offset_in_progress <= self.last or (self.snapshot is not None and not self.snapshot_in_progress)
-
     def next_entries(self) -> list[Entry]:
         """The entries to be written that have not been handed out for it."""
         if self.offset_in_progress > self.last:
