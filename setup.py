@@ -122,9 +122,7 @@ def take_out_trashcan(extension: Extension) -> None:
     for source in map(Path, extension.sources):
         text = source.read_text(encoding="utf-8")
         if "_dealloc(" in text and "TRASHCAN_BEGIN(self" not in text and NO_TRASHCAN not in text:
-            sys.exit(
-                f"{source}: mypyc writes deallocators otherwise than it did; look at take_out_trashcan in setup.py"
-            )
+            sys.exit(f"{source}: mypyc writes deallocators otherwise than it did; see take_out_trashcan in setup.py")
         text = re.sub(r"CPy_TRASHCAN_BEGIN\(self, \w+\)", NO_TRASHCAN, text)
         source.write_text(text.replace("CPy_TRASHCAN_END(self)", "} while (0);"), encoding="utf-8")
 

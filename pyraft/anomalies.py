@@ -51,7 +51,7 @@ class Anomalies:
     """Answers of the storage threads about work that was never handed out."""
 
     def clone(self) -> Anomalies:
-        """An equal value of its own; `dataclasses.replace` takes ten times as long."""
+        """An equal value of its own; `dataclasses.replace` takes five times as long."""
         made = Anomalies()
         made.log_loss_suspected = self.log_loss_suspected
         made.term_jump = self.term_jump

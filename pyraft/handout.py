@@ -152,7 +152,7 @@ def _keep_own(r: Raft, handout: Handout, messages: list[Message], waiting: list[
 def _expect_advance(r: Raft, handout: Handout, made: Ready) -> None:
     handout.awaits_advance = True
     unstable = r.log.unstable
-    if unstable.offset <= unstable.last:
+    if unstable.has_entries():
         handout.append_term = r.term
         handout.appended_index = unstable.last
         handout.appended_term = r.log.last_term()

@@ -5,11 +5,16 @@ CPython's debugging allocator sees that at once, but has to be asked for before 
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from setuptools import Extension
+
+SETUP = Path(__file__).resolve().parents[1] / "setup.py"
 
 NESTED = {
     "a message of nested responses, as its maker frees it": """
@@ -48,3 +53,38 @@ def test_deep_values_are_freed_without_harm(made: str) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def prepare(source: Path) -> str:
+    """What setup.py makes of a file that mypyc wrote."""
+    spec = importlib.util.spec_from_file_location("setup_of_the_core", SETUP)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.take_out_trashcan(Extension("group", [str(source)]))
+    return source.read_text(encoding="utf-8")
+
+
+def needs_setup() -> None:
+    if not SETUP.exists():
+        pytest.skip("setup.py is not here: this is the installed wheel's turn")
+
+
+def test_the_trashcan_is_taken_out_once_and_a_second_time_changes_nothing(tmp_path: Path) -> None:
+    needs_setup()
+    source = tmp_path / "group.c"
+    source.write_text("a_dealloc(self)\nCPy_TRASHCAN_BEGIN(self, a_dealloc)\nclear(self);\nCPy_TRASHCAN_END(self)\n")
+    made = prepare(source)
+    assert "TRASHCAN" not in made
+    assert made.count("do {") == made.count("} while (0);") == 1
+    assert prepare(source) == made
+
+
+def test_deallocators_of_another_form_stop_the_build(tmp_path: Path) -> None:
+    """Rather than let them pass with whatever the compiler has come to do."""
+    needs_setup()
+    source = tmp_path / "group.c"
+    source.write_text("a_dealloc(self)\nSOME_OTHER_CAN(self)\n")
+    with pytest.raises(SystemExit, match="take_out_trashcan"):
+        prepare(source)

@@ -71,7 +71,7 @@ class Inflights:
 
         Raises InvariantError if the window is full.
         """
-        if self._count >= self.capacity or self._size_bytes >= self.max_bytes:
+        if self.is_full():
             raise InvariantError(
                 f"entry {index} was sent into a full window of {self._count} messages and {self._size_bytes} bytes"
             )
