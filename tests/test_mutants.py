@@ -16,7 +16,7 @@ TESTS = HERE.parent
 
 
 def test_no_number_is_missing() -> None:
-    assert sorted({row.number for row in ROWS}) == list(range(129))
+    assert {row.number for row in ROWS} >= set(range(129))
     assert len({row.id for row in ROWS}) == len(ROWS)
     assert sum(row.star for row in ROWS) == 42
 
