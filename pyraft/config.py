@@ -42,6 +42,8 @@ _SWITCHES: Final = (
     "disable_conf_change_validation",
     "step_down_on_removal",
     "hold_vote_requests",
+    "promise_lease",
+    "lease_outlives_term",
     "lease_survives_restart",
     "lease_ends_with_transfer",
     "strict_reads_on_lone_voter",
@@ -128,7 +130,12 @@ class Config:
     when it returns. Thesis §9.6. (etcd: off.)"""
 
     read_only_option: ReadOnlyOption = SAFE
-    """How reads are confirmed. Lease-based reads need `check_quorum` and clocks that tick at nearly the same rate."""
+    """How reads are confirmed. Lease-based reads need `check_quorum`, the same `election_tick` on every member, and
+    clocks that tick at nearly the same rate (`pyraft.lease`)."""
+
+    promise_lease: bool = False
+    """Keep the promises that leases rely on, although this node's own reads ask a quorum: set on every member before
+    the first changes `read_only_option`, and until the last has changed back. (etcd has none.)"""
 
     disable_proposal_forwarding: bool = False
     """A follower drops proposals instead of sending them to the leader."""
@@ -142,6 +149,11 @@ class Config:
     hold_vote_requests: bool = True
     """Asynchronous mode: MsgVote waits until the term and the vote for oneself are durable. Without it a crash can make
     a node ask twice in one term with two different logs. (etcd: sent at once.)"""
+
+    lease_outlives_term: bool = True
+    """Lease-based reads: for one election timeout after a message of the leader, no vote is given and none is asked
+    for, also when this node learns of a higher term meanwhile. (etcd: the promise is forgotten with the term and the
+    leader. A vote that was asked for earlier is then granted while the old leader may still answer reads.)"""
 
     lease_survives_restart: bool = True
     """Lease-based reads: for one election timeout after a start, no vote is given and none is asked for, since a
@@ -300,6 +312,7 @@ class Config:
             disable_conf_change_validation=disable_conf_change_validation,
             step_down_on_removal=step_down_on_removal,
             hold_vote_requests=False,
+            lease_outlives_term=False,
             lease_survives_restart=False,
             lease_ends_with_transfer=False,
             strict_reads_on_lone_voter=False,

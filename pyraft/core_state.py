@@ -16,6 +16,7 @@ from pyraft.anomalies import Anomalies
 from pyraft.core import membership
 from pyraft.core.raft import Raft
 from pyraft.handout import Handout
+from pyraft.lease import HeartbeatRound
 from pyraft.read_queue import PendingRead
 from pyraft.ready import AbortedRead, ReadState, RefusedConfChange
 from pyraft.tracker.configuration import Configuration
@@ -23,8 +24,8 @@ from pyraft.tracker.progress import Progress
 from pyraft.types import Role, u64
 from raftpb.message import Entry, Message, Snapshot
 
-Read = tuple[int, bytes, int]
-"""A waiting read: who asked, its context, its index."""
+Read = tuple[int, bytes, int, int]
+"""A waiting read: who asked, its context, its index, its number (0: none yet)."""
 
 
 @final
@@ -41,10 +42,12 @@ class CoreState:
     heartbeat_elapsed: u64
     randomized_election_timeout: u64
     ticks: u64
-    lease_guard: u64
+    promise_ticks_left: u64
+    promise_leader: u64
     lease_until: u64
+    lease_is_transferred: bool
+    lease_rounds: tuple[tuple[int, int], ...]
     lead_transferee: u64
-    lease_given_away: bool
     pending_conf_index: u64
     uncommitted_size: u64
 
@@ -67,6 +70,7 @@ class CoreState:
     votes: tuple[tuple[int, bool], ...]
 
     reads_confirmed: u64
+    reads_last: u64
     reads_pending: tuple[Read, ...]
     reads_acked: tuple[tuple[int, int], ...]
     postponed_reads: tuple[Read, ...]
@@ -109,10 +113,12 @@ def export_state(r: Raft, handout: Handout) -> CoreState:
         heartbeat_elapsed=r.heartbeat_elapsed,
         randomized_election_timeout=r.randomized_election_timeout,
         ticks=r.ticks,
-        lease_guard=r.lease_guard,
-        lease_until=r.lease_until,
+        promise_ticks_left=r.promise.ticks_left,
+        promise_leader=r.promise.leader,
+        lease_until=r.lease.until,
+        lease_is_transferred=r.lease.is_transferred,
+        lease_rounds=tuple([(one.number, one.sent_at) for one in r.lease.rounds]),
         lead_transferee=r.lead_transferee,
-        lease_given_away=r.lease_given_away,
         pending_conf_index=r.pending_conf_index,
         uncommitted_size=r.quota.size,
         committed=log.committed,
@@ -132,9 +138,10 @@ def export_state(r: Raft, handout: Handout) -> CoreState:
         progress=tuple([one.clone() for one in r.tracker.peers]),
         votes=tuple(r.tracker.votes.items()),
         reads_confirmed=r.reads.confirmed,
-        reads_pending=tuple([(read.from_, read.context, read.index) for read in r.reads.pending]),
+        reads_last=r.reads.last,
+        reads_pending=tuple([_read(one) for one in r.reads.pending]),
         reads_acked=tuple(r.reads.acked.items()),
-        postponed_reads=tuple([(read.from_, read.context, read.index) for read in r.postponed_reads]),
+        postponed_reads=tuple([_read(one) for one in r.postponed_reads]),
         forwarded_reads=tuple(r.forwarded_reads.items()),
         msgs=tuple(r.msgs),
         msgs_after_append=tuple(r.msgs_after_append),
@@ -172,10 +179,12 @@ def import_state(r: Raft, handout: Handout, state: CoreState) -> None:
     r.heartbeat_elapsed = state.heartbeat_elapsed
     r.randomized_election_timeout = state.randomized_election_timeout
     r.ticks = state.ticks
-    r.lease_guard = state.lease_guard
-    r.lease_until = state.lease_until
+    r.promise.ticks_left = state.promise_ticks_left
+    r.promise.leader = state.promise_leader
+    r.lease.until = state.lease_until
+    r.lease.is_transferred = state.lease_is_transferred
+    r.lease.rounds = [HeartbeatRound(number, sent_at) for number, sent_at in state.lease_rounds]
     r.lead_transferee = state.lead_transferee
-    r.lease_given_away = state.lease_given_away
     r.pending_conf_index = state.pending_conf_index
     r.quota.size = state.uncommitted_size
     r.msgs = list(state.msgs)
@@ -230,10 +239,21 @@ def _import_tracker(r: Raft, state: CoreState) -> None:
 
 def _import_reads(r: Raft, state: CoreState) -> None:
     r.reads.confirmed = state.reads_confirmed
-    for from_, context, index in state.reads_pending:
-        r.reads.add(PendingRead(from_, context, index))
+    r.reads.last = state.reads_last
+    r.reads.pending = [_pending_read(one) for one in state.reads_pending]
     r.reads.acked = dict(state.reads_acked)
-    r.postponed_reads = [PendingRead(from_, context, index) for from_, context, index in state.postponed_reads]
+    r.postponed_reads = [_pending_read(one) for one in state.postponed_reads]
     r.forwarded_reads = dict(state.forwarded_reads)
     r.read_states = list(state.read_states)
     r.aborted_reads = list(state.aborted_reads)
+
+
+def _read(read: PendingRead) -> Read:
+    return read.from_, read.context, read.index, read.number
+
+
+def _pending_read(value: Read) -> PendingRead:
+    from_, context, index, number = value
+    read = PendingRead(from_, context, index)
+    read.number = number
+    return read

@@ -192,10 +192,10 @@ def _check_confirmation(r: Raft, m: Message) -> None:
     if len(m.context) == 0 or m.term != r.term or r.role is not LEADER:
         return
     position = position_of(m.context)
-    if position < 0 or position > r.reads.last_position():
+    if position < 0 or position > r.reads.last:
         raise InvalidMessageError(
             InvalidReason.BAD_CONTEXT,
-            f"confirms read 0x{m.context[::-1].hex()}, the latest is {r.reads.last_position()}",
+            f"confirms read 0x{m.context[::-1].hex()}, the latest is {r.reads.last}",
         )
 
 

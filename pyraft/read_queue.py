@@ -1,8 +1,9 @@
 """ReadQueue: reads that wait until a quorum has confirmed that this node still leads.
 
-Reads are numbered in the order of their arrival. A heartbeat carries the number of the latest; an answer to it confirms
-that read and all before it. A position that a quorum has reached releases every read up to it. The application's own
-bytes never serve as the number, so that a repeated context is simply another read.
+Reads are numbered in the order of their arrival. A heartbeat carries the latest number; an answer to it confirms that
+number and all before it. A number that a quorum has reached releases every read up to it. A round of heartbeats that
+renews the leader's lease takes a number too. The application's own bytes never serve as the number, so that a repeated
+context is simply another read.
 
 Source: thesis §6.4; etcd read_only.go.
 """
@@ -14,7 +15,7 @@ from typing import Final, final
 from librt.strings import read_i64_le
 from mypy_extensions import mypyc_attr
 
-from pyraft.types import NONE_ID, u64
+from pyraft.types import u64
 
 CONTEXT_BYTES: Final = 8
 """Length of a number in a heartbeat and in its answer."""
@@ -33,17 +34,17 @@ def position_of(context: bytes) -> u64:
 @final
 @mypyc_attr(acyclic=True)
 class PendingRead:
-    """A read: who asked (this node's own id for a local one), its context, and the commit index it may be served at.
-
-    Or a heartbeat that renews the leader's lease: nobody in place of who asked, its tick in place of the index.
+    """A read: who asked (this node's own id for a local one), its context, the commit index that it may be served at,
+    and its number in the queue (0: none yet).
     """
 
-    __slots__ = ("context", "from_", "index")
+    __slots__ = ("context", "from_", "index", "number")
 
     def __init__(self, from_: u64, context: bytes, index: u64) -> None:
         self.from_ = from_
         self.context = context
         self.index = index
+        self.number: u64 = 0
 
 
 @final
@@ -52,46 +53,43 @@ class ReadQueue:
 
     def __init__(self) -> None:
         self.confirmed: u64 = 0
-        """Number of the last read that was released."""
+        """Highest number that a quorum has confirmed."""
+        self.last: u64 = 0
+        """Highest number that was given."""
         self.pending: list[PendingRead] = []
         self.acked: dict[int, int] = {}
         """Highest number that each node has confirmed."""
-        self._waiting: u64 = 0
 
     def __len__(self) -> int:
         return len(self.pending)
 
-    def count(self) -> u64:
-        """Reads that somebody waits for; a heartbeat that renews the lease waits on nobody's behalf."""
-        return self._waiting
-
-    def last_position(self) -> u64:
-        """Number of the latest read."""
-        return self.confirmed + len(self.pending)
+    def next_number(self) -> u64:
+        """A number of its own, for something that is confirmed together with the reads."""
+        self.last += 1
+        return self.last
 
     def add(self, read: PendingRead) -> u64:
         """Queue a read; its number is returned."""
+        read.number = self.next_number()
         self.pending.append(read)
-        if read.from_ != NONE_ID:
-            self._waiting += 1
-        return self.last_position()
+        return read.number
 
     def acknowledge(self, id: u64, position: u64) -> None:
         """Node `id` has confirmed reads up to number `position`."""
         if position > self.acked.get(id, 0):
             self.acked[id] = position
 
-    def release(self, position: u64) -> list[PendingRead]:
-        """The reads up to number `position`, which a quorum has reached, in order of arrival."""
-        count: u64 = position - self.confirmed
-        if count > len(self.pending):
-            count = len(self.pending)
-        if count <= 0:
+    def release(self, number: u64) -> list[PendingRead]:
+        """The reads up to `number`, which a quorum has reached, in order of arrival."""
+        if number > self.last:
+            number = self.last
+        if number > self.confirmed:
+            self.confirmed = number
+        count: u64 = 0
+        while count < len(self.pending) and self.pending[count].number <= number:
+            count += 1
+        if count == 0:
             return []
         released = self.pending[:count]
         del self.pending[:count]
-        self.confirmed += count
-        for read in released:
-            if read.from_ != NONE_ID:
-                self._waiting -= 1
         return released

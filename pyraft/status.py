@@ -115,7 +115,7 @@ def basic_status_of(r: Raft) -> BasicStatus:
         is_member=r.is_voter or r.is_learner,
         is_learner=r.is_learner,
         committed_in_term=_committed_in_term(r),
-        pending_reads=r.reads.count() + len(r.postponed_reads),
+        pending_reads=len(r.reads) + len(r.postponed_reads),
         uncommitted_size=r.quota.size,
         randomized_election_timeout=r.randomized_election_timeout,
         anomalies=r.anomalies.clone(),

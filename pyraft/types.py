@@ -120,6 +120,7 @@ class CampaignRefusal(Enum):
     SNAPSHOT_PENDING = "a received snapshot is not durable yet"
     UNAPPLIED_CONF_CHANGE = "a committed membership change is not applied yet"
     LEASE_MAY_RUN = "a lease granted before the restart may still run; wait one election timeout"
+    LEASE_PROMISED = "the leader may rely on a lease of this node; let it transfer, or wait one election timeout"
 
 
 class TransferRefusal(Enum):

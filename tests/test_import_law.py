@@ -18,7 +18,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = tuple(
     frozenset(f"pyraft.{name}" for name in layer.split())
     for layer in (
         "errors types logger storage trace_logger",
-        "anomalies quota read_queue ready source config",
+        "anomalies lease quota read_queue ready source config",
         "memory_storage unstable",
         "log",
         "quorum tracker.inflights tracker.configuration",

@@ -22,9 +22,9 @@ def contexts(reads: list[PendingRead]) -> list[bytes]:
 def test_reads_leave_in_the_order_of_their_arrival() -> None:
     queue = asked(b"a", b"b", b"c")
     assert contexts(queue.release(2)) == [b"a", b"b"]
-    assert (len(queue), queue.confirmed, queue.last_position()) == (1, 2, 3)
+    assert (len(queue), queue.confirmed, queue.last) == (1, 2, 3)
     assert contexts(queue.release(3)) == [b"c"]
-    assert queue.last_position() == 3
+    assert queue.last == 3
 
 
 def test_a_position_that_was_passed_releases_nothing() -> None:
@@ -40,7 +40,7 @@ def test_a_position_that_was_never_given_releases_what_there_is() -> None:
     """Without voters, nobody's confirmation is missing."""
     queue = asked(b"a")
     assert contexts(queue.release(2**62)) == [b"a"]
-    assert queue.last_position() == 1
+    assert queue.last == 1
 
 
 def test_one_context_may_wait_twice() -> None:
@@ -80,4 +80,4 @@ def test_like_a_list(calls: list[int | None]) -> None:
             assert contexts(queue.release(call)) == added[released:now]
             released = now
         assert len(queue) == len(added) - released
-        assert queue.last_position() == len(added)
+        assert queue.last == len(added)

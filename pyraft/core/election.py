@@ -29,8 +29,8 @@ def hup(r: Raft, invited: bool) -> CampaignRefusal | None:
         return CampaignRefusal.NOT_A_VOTER
     if not r.is_promotable():
         return CampaignRefusal.SNAPSHOT_PENDING
-    if r.lease_guard > 0 and not invited:
-        return CampaignRefusal.LEASE_MAY_RUN
+    if r.promise.is_running() and not invited:
+        return CampaignRefusal.LEASE_MAY_RUN if r.promise.leader == NONE_ID else CampaignRefusal.LEASE_PROMISED
     if _has_unapplied_conf_change(r):
         r.logger.warning("%x: cannot campaign at term %d: a membership change is not applied", r.id, r.term)
         return CampaignRefusal.UNAPPLIED_CONF_CHANGE
@@ -101,15 +101,15 @@ def handle_vote(r: Raft, m: Message) -> None:
 
 
 def refuses_by_lease(r: Raft, m: Message) -> bool:
-    """True if a vote request is to be ignored because a leader is alive, or may be served by a lease given before the
-    start. A leader counts as alive for an election timeout after word from it; the rule needs no luck, hence no
-    randomised timeout. Thesis §4.2.3.
+    """True if a vote request is to be ignored because this node has promised a lease (`pyraft.lease`), or because a
+    leader is alive: it counts as alive for an election timeout after word from it. The time-out is not the randomised
+    one. Thesis §4.2.3. A request of an earlier term is never granted, and may be answered.
     """
-    if m.context == FORCED:
+    if m.term < r.term or m.context == FORCED:
         return False
-    if r.lease_guard > 0:
+    if r.promise.is_running():
         return True
-    if m.term <= r.term or not r.check_quorum:
+    if m.term == r.term or not r.check_quorum:
         return False
     return r.leader != NONE_ID and r.election_elapsed < r.election_timeout
 

@@ -16,6 +16,7 @@ from typing import final
 
 from pyraft.anomalies import Anomalies
 from pyraft.config import Config
+from pyraft.lease import LeaderLease, LeasePromise
 from pyraft.log import RaftLog
 from pyraft.quota import UncommittedQuota
 from pyraft.read_queue import PendingRead, ReadQueue
@@ -48,6 +49,7 @@ class Raft:
         self.check_quorum = config.check_quorum
         self.pre_vote = config.pre_vote
         self.lease_based = config.read_only_option is LEASE_BASED
+        self.promises_lease = config.promise_lease or (self.lease_based and config.lease_outlives_term)
         self.async_storage_writes = config.async_storage_writes
         self.max_size_per_msg: u64 = config.max_size_per_msg
         self.batch_append = config.batch_append
@@ -56,8 +58,6 @@ class Raft:
         self.disable_conf_change_validation = config.disable_conf_change_validation
         self.step_down_on_removal = config.step_down_on_removal
         self.hold_vote_requests = config.hold_vote_requests and config.async_storage_writes
-        self.bounded_lease = config.bounded_lease
-        self.lease_ends_with_transfer = config.lease_ends_with_transfer
         self.strict_reads_on_lone_voter = config.strict_reads_on_lone_voter
         self.strict_pre_votes = config.strict_pre_votes
         self.abort_postponed_reads = config.abort_postponed_reads
@@ -97,16 +97,21 @@ class Raft:
         """Since this leader's last heartbeat."""
         self.randomized_election_timeout: u64 = self.election_timeout
         """Drawn from [n, 2n) at each change of role or term."""
-        self.lease_guard: u64 = self.election_timeout if self.lease_based and config.lease_survives_restart else 0
-        """For how much longer a lease granted before the start may run."""
+
+        # Leases.
+        self.promise = LeasePromise(
+            self.election_timeout,
+            (self.lease_based or config.promise_lease) and config.lease_survives_restart,
+        )
+        """What this node has promised to a leader."""
+        self.lease = LeaderLease(
+            self.election_timeout, self.lease_based, config.bounded_lease, config.lease_ends_with_transfer
+        )
+        """What this leader may rely on."""
 
         # Leadership.
-        self.lease_until: u64 = 0
-        """The tick from which on this leader's lease no longer holds, unless it is renewed."""
         self.lead_transferee: u64 = NONE_ID
         """To whom leadership is being handed; 0: to nobody."""
-        self.lease_given_away = False
-        """MsgTimeoutNow has left in this term, so the lease no longer keeps others from being elected."""
         self.pending_conf_index: u64 = 0
         """A membership change may be proposed only once this index is applied."""
         self.quota = UncommittedQuota(_or_unlimited(config.max_uncommitted_entries_size))

@@ -24,7 +24,7 @@ _FURTHEST_AHEAD = 2**32
 
 def ask_leader(r: Raft, from_: u64, context: bytes) -> ReadDropReason | None:
     """Take a read on the leader, from itself or passed on by `from_`."""
-    if r.reads.count() + len(r.postponed_reads) >= r.max_pending_reads:
+    if len(r.reads) + len(r.postponed_reads) >= r.max_pending_reads:
         return ReadDropReason.TOO_MANY
     read = PendingRead(from_, context, r.log.committed)
     if r.tracker.is_singleton() and not r.strict_reads_on_lone_voter:
@@ -84,6 +84,7 @@ def handle_confirmation(r: Raft, from_: u64, position: u64) -> None:
     r.reads.acknowledge(from_, position)
     config = r.tracker.config
     confirmed = joint_committed_index(config.voters, config.voters_outgoing, r.reads.acked)
+    r.lease.confirm(confirmed)
     for read in r.reads.release(confirmed):
         _answer(r, read)
 
@@ -100,13 +101,8 @@ def release_postponed(r: Raft) -> None:
 
 
 def _confirm_or_answer(r: Raft, read: PendingRead) -> None:
-    lease_holds = (
-        r.lease_based
-        and not (r.lease_given_away and r.lease_ends_with_transfer)
-        and (r.ticks < r.lease_until or not r.bounded_lease)
-    )
     decides_alone = r.tracker.is_singleton() and r.is_voter and r.strict_reads_on_lone_voter
-    if lease_holds or decides_alone:
+    if decides_alone or r.lease.is_running(r.ticks):
         _answer(r, read)
         return
     position = r.reads.add(read)
@@ -115,11 +111,7 @@ def _confirm_or_answer(r: Raft, read: PendingRead) -> None:
 
 
 def _answer(r: Raft, read: PendingRead) -> None:
-    if read.from_ == NONE_ID:
-        # A heartbeat of that tick. Who answered it refuses votes for an election timeout after its arrival, of which
-        # the first tick may be cut short; another tick makes room for clocks that differ a little.
-        r.lease_until = read.index + r.election_timeout - 2
-    elif read.from_ == r.id:
+    if read.from_ == r.id:
         r.read_states.append(ReadState(read.index, read.context))
     else:
         r.send(Message(MSG_READ_INDEX_RESP, read.from_, 0, 0, 0, read.index, [Entry(data=read.context)]))

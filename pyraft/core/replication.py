@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pyraft.core.raft import Raft
 from pyraft.errors import StorageError
-from pyraft.read_queue import PendingRead, context_of
+from pyraft.read_queue import context_of
 from pyraft.source import UNKNOWN
 from pyraft.tracker.progress import REPLICATE, Progress
-from pyraft.types import MAX_ENTRY_OVERHEAD, NONE_ID, payload_size, u64
+from pyraft.types import MAX_ENTRY_OVERHEAD, payload_size, u64
 from raftpb.enums import MSG_APP, MSG_APP_RESP, MSG_HEARTBEAT, MSG_HEARTBEAT_RESP, MSG_SNAP
 from raftpb.message import NO_ENTRIES, Entry, Message
 
@@ -122,16 +122,18 @@ def _maybe_send_snapshot(r: Raft, progress: Progress) -> bool:
 
 
 def broadcast_heartbeat(r: Raft) -> None:
-    """Tell every follower that this leader is alive, and which read is the latest if any waits.
+    """Tell every follower that this leader is alive, and which number is the latest if any waits to be confirmed.
 
-    With leases, each round renews the lease once a quorum has answered it, from the tick at which it was sent on. It
-    waits for that as a read would, on nobody's behalf. A lone voter needs no lease, and nobody may be there to answer.
+    With leases, a round takes a number and renews the lease once a quorum has answered it. A lone voter needs no lease,
+    and nobody may be there to answer.
     """
-    if r.lease_based and r.bounded_lease and not r.tracker.is_singleton():
-        r.reads.acknowledge(r.id, r.reads.add(PendingRead(NONE_ID, b"", r.ticks)))
+    if r.lease_based and not r.tracker.is_singleton() and r.lease.needs_round(r.ticks):
+        number = r.reads.next_number()
+        r.lease.add_round(number, r.ticks)
+        r.reads.acknowledge(r.id, number)
     context = b""
-    if len(r.reads) != 0:
-        context = context_of(r.reads.last_position())
+    if r.reads.last > r.reads.confirmed:
+        context = context_of(r.reads.last)
     for progress in r.tracker.peers:
         if progress.id != r.id:
             # A follower must not be told to commit what it may not have.

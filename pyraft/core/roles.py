@@ -85,6 +85,8 @@ def step_follower(r: Raft, m: Message) -> None:
 
 
 def _follow(r: Raft, m: Message) -> None:
+    if r.promises_lease:
+        r.promise.begin(m.from_)
     if m.type is MSG_APP:
         replication.handle_append(r, m)
     elif m.type is MSG_HEARTBEAT:

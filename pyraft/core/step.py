@@ -81,8 +81,8 @@ def _answer_lower_term(r: Raft, m: Message) -> None:
 def tick(r: Raft) -> None:
     """One tick of this node's clock has passed."""
     r.ticks += 1
-    if r.lease_guard > 0:
-        r.lease_guard -= 1
+    if r.promise.ticks_left > 0:
+        r.promise.ticks_left -= 1
     r.election_elapsed += 1
     if r.role is LEADER:
         _tick_leader(r)

@@ -56,4 +56,4 @@ def finish(r: Raft, progress: Progress) -> None:
 
 def _invite(r: Raft, target: u64) -> None:
     r.send(Message(MSG_TIMEOUT_NOW, target))
-    r.lease_given_away = True
+    r.lease.is_transferred = True

@@ -30,8 +30,7 @@ def reset(r: Raft, term: u64) -> None:
     r.heartbeat_elapsed = 0
     r.randomized_election_timeout = r.election_timeout + r.random.randrange(r.election_timeout)
     r.lead_transferee = NONE_ID
-    r.lease_given_away = False
-    r.lease_until = 0
+    r.lease.end()
     r.tracker.reset_votes()
     last_index: u64 = r.log.last_index()
     for progress in r.tracker.peers:

@@ -54,13 +54,23 @@ SURROUNDINGS: Final = ("storage", "random", "logger", "trace_logger")
 
 _NUMBERS: Final = (
     *("id", "term", "vote", "leader", "election_elapsed", "heartbeat_elapsed", "randomized_election_timeout", "ticks"),
-    *("lease_guard", "lease_until", "lead_transferee", "pending_conf_index", "uncommitted_size"),
+    *("promise_ticks_left", "promise_leader", "lease_until", "lead_transferee", "pending_conf_index"),
+    "uncommitted_size",
     *("committed", "applying", "applied", "applying_size", "base", "base_term", "offset", "offset_in_progress"),
-    *("kept_bytes", "reads_confirmed", "told_term", "told_vote", "told_commit", "told_leader", "append_term"),
+    *(
+        "kept_bytes",
+        "reads_confirmed",
+        "reads_last",
+        "told_term",
+        "told_vote",
+        "told_commit",
+        "told_leader",
+        "append_term",
+    ),
     *("appended_index", "appended_term", "snapshot_index", "applied_index", "applied_encoded_bytes"),
     "applied_payload_bytes",
 )
-_FLAGS: Final = ("lease_given_away", "applying_paused", "snapshot_in_progress", "awaits_advance")
+_FLAGS: Final = ("lease_is_transferred", "applying_paused", "snapshot_in_progress", "awaits_advance")
 _ROLES: Final = ("role", "told_role")
 _MESSAGES: Final = ("msgs", "msgs_after_append", "self_messages")
 _READS: Final = ("reads_pending", "postponed_reads")
@@ -208,6 +218,7 @@ def encode_state(state: CoreState) -> dict[str, bytes]:
     values["config"] = _configuration(state.config)
     values["progress"] = _list([_progress(state, position) for position in range(len(state.progress))])
     values["votes"] = _list([number(voter) + flag(granted) for voter, granted in state.votes])
+    values["lease_rounds"] = _list([number(position) + number(sent_at) for position, sent_at in state.lease_rounds])
     values["reads_acked"] = _list([number(id) + number(position) for id, position in state.reads_acked])
     values["forwarded_reads"] = _list([framed(context) + number(count) for context, count in state.forwarded_reads])
     values["read_states"] = _list([number(read.index) + framed(read.context) for read in state.read_states])
@@ -242,10 +253,12 @@ def decode_state(fields: Fields) -> CoreState:
         heartbeat_elapsed=numbers["heartbeat_elapsed"],
         randomized_election_timeout=numbers["randomized_election_timeout"],
         ticks=numbers["ticks"],
-        lease_guard=numbers["lease_guard"],
+        promise_ticks_left=numbers["promise_ticks_left"],
+        promise_leader=numbers["promise_leader"],
         lease_until=numbers["lease_until"],
+        lease_is_transferred=flags["lease_is_transferred"],
+        lease_rounds=tuple([(one.number(), one.number()) for one in _items(fields, "lease_rounds")]),
         lead_transferee=numbers["lead_transferee"],
-        lease_given_away=flags["lease_given_away"],
         pending_conf_index=numbers["pending_conf_index"],
         uncommitted_size=numbers["uncommitted_size"],
         committed=numbers["committed"],
@@ -265,6 +278,7 @@ def decode_state(fields: Fields) -> CoreState:
         progress=tuple([one.progress() for one in _items(fields, "progress")]),
         votes=tuple([(one.number(), one.flag()) for one in _items(fields, "votes")]),
         reads_confirmed=numbers["reads_confirmed"],
+        reads_last=numbers["reads_last"],
         reads_pending=reads["reads_pending"],
         reads_acked=tuple([(one.number(), one.number()) for one in _items(fields, "reads_acked")]),
         postponed_reads=reads["postponed_reads"],
@@ -330,12 +344,12 @@ def _progress(state: CoreState, position: int) -> bytes:
 
 
 def _read(read: Read) -> bytes:
-    from_, context, index = read
-    return signed(from_) + framed(context) + number(index)
+    from_, context, index, position = read
+    return signed(from_) + framed(context) + number(index) + number(position)
 
 
 def _read_from(cursor: Cursor) -> Read:
-    return cursor.signed(), cursor.blob(), cursor.number()
+    return cursor.signed(), cursor.blob(), cursor.number(), cursor.number()
 
 
 def _entries(cursor: Cursor) -> tuple[Entry, ...]:

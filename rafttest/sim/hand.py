@@ -62,6 +62,8 @@ class Knobs(TypedDict, total=False):
     disable_conf_change_validation: bool
     step_down_on_removal: bool
     hold_vote_requests: bool
+    promise_lease: bool
+    lease_outlives_term: bool
     lease_survives_restart: bool
     lease_ends_with_transfer: bool
     bounded_lease: bool
