@@ -15,10 +15,13 @@ from pyraft.types import u64
 @final
 @dataclass(slots=True, kw_only=True)
 class Anomalies:
-    """Counts since the node was built, and two suspicions."""
+    """Counts since the node was built, and three suspicions."""
 
     log_loss_suspected: str = ""
     """Why entries that this node once acknowledged seem to be missing here; empty if they do not."""
+
+    foreign_log_suspected: str = ""
+    """Why a leader's log seems to have another history than the committed entries here; empty if it does not."""
 
     term_jump: bool = False
     """A message raised the term by more than 2^32 at once."""
@@ -28,6 +31,9 @@ class Anomalies:
 
     rival_leaders: u64 = 0
     """Appends, heartbeats or snapshots of the current term that reached its leader, or a follower of another one."""
+
+    foreign_appends: u64 = 0
+    """Appends that contradict what is committed here. They are not acknowledged."""
 
     foreign_snapshots: u64 = 0
     """Snapshots whose configuration does not list this node."""
@@ -54,9 +60,11 @@ class Anomalies:
         """An equal value of its own; `dataclasses.replace` takes five times as long."""
         made = Anomalies()
         made.log_loss_suspected = self.log_loss_suspected
+        made.foreign_log_suspected = self.foreign_log_suspected
         made.term_jump = self.term_jump
         made.refused_messages = self.refused_messages
         made.rival_leaders = self.rival_leaders
+        made.foreign_appends = self.foreign_appends
         made.foreign_snapshots = self.foreign_snapshots
         made.ignored_timeout_now = self.ignored_timeout_now
         made.dropped_transfers = self.dropped_transfers

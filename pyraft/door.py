@@ -22,6 +22,7 @@ from pyraft.errors import (
     PeerNotFoundError,
 )
 from pyraft.read_queue import CONTEXT_BYTES, position_of
+from pyraft.source import UNKNOWN
 from pyraft.types import LEADER, MAX_CONTEXT_BYTES, u64
 from raftpb.enums import (
     ENTRY_NORMAL,
@@ -79,7 +80,7 @@ def check_message(r: Raft, m: Message) -> None:
                 f"{t} carries {len(m.entries[0].data)} bytes of context, not 1 to {MAX_CONTEXT_BYTES}",
             )
     elif t is MSG_SNAP:
-        _check_snapshot(m)
+        _check_snapshot(r, m)
     elif t is MSG_VOTE_RESP or t is MSG_PRE_VOTE_RESP or t is MSG_READ_INDEX_RESP:
         _check_member(r, m)
 
@@ -199,7 +200,7 @@ def _check_confirmation(r: Raft, m: Message) -> None:
         )
 
 
-def _check_snapshot(m: Message) -> None:
+def _check_snapshot(r: Raft, m: Message) -> None:
     snapshot = m.snapshot
     if snapshot is None or snapshot.is_empty():
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"{m.type} from {m.from_} without a snapshot")
@@ -209,10 +210,30 @@ def _check_snapshot(m: Message) -> None:
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"position ({metadata.term}, {metadata.index})")
     if metadata.term == 0 or metadata.term > m.term:
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"term {metadata.term} from a leader of term {m.term}")
+    _check_snapshot_history(r, m, metadata.term, metadata.index)
     try:
         check_conf_state(metadata.conf_state)
     except ConfChangeError as error:
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"its configuration is impossible: {error}") from error
+
+
+def _check_snapshot_history(r: Raft, m: Message, term: u64, index: u64) -> None:
+    """A snapshot agrees with what is committed here: terms never fall along a log. What was compacted is not compared.
+
+    Raises InvalidMessageError; the suspicion of another history is noted.
+    """
+    compared: u64 = index if index < r.log.committed else r.log.committed
+    known: u64 = r.log.term_or_unknown(compared)
+    if known == UNKNOWN or (known <= term and (known == term or compared < index)):
+        return
+    detail = f"its position ({term}, {index}) contradicts the committed entry ({known}, {compared})"
+    if not r.anomalies.foreign_log_suspected:
+        r.anomalies.foreign_log_suspected = (
+            f"{m.from_} sends a snapshot, but {detail}: was this node founded by mistake, or does another group use "
+            "its address?"
+        )
+        r.logger.error("%x: %s", r.id, r.anomalies.foreign_log_suspected)
+    raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, detail)
 
 
 def check_storage_answer(r: Raft, m: Message) -> None:

@@ -66,8 +66,8 @@ class LeasePromise:
     """The promise of a follower to give no vote while a leader may answer reads by lease."""
 
     def __init__(self, length: u64, follows_start: bool) -> None:
-        self.length: u64 = length
-        """Ticks that a promise runs for; 0: this node promises nothing."""
+        """Promise for `length` ticks each time; `follows_start`: also now, to whoever was promised before the start."""
+        self._length: u64 = length
         self.ticks_left: u64 = length if follows_start else 0
         """Ticks that the promise still runs for."""
         self.leader: u64 = NONE_ID
@@ -75,9 +75,8 @@ class LeasePromise:
 
     def begin(self, leader: u64) -> None:
         """Promise to `leader`, who has sent something in the current term."""
-        if self.length > 0:
-            self.ticks_left = self.length
-            self.leader = leader
+        self.ticks_left = self._length
+        self.leader = leader
 
     def is_running(self) -> bool:
         """True while no vote may be given, asked for, or promised to another."""

@@ -181,6 +181,9 @@ class RawNode:
         except StepError:
             r.anomalies.refused_messages += 1
             raise
+        except BaseException as error:  # the Storage failed
+            self._fail(error)
+            raise
         dropped: DropReason | None = None
         self._closed = True
         try:

@@ -65,6 +65,11 @@ class BasicStatus:
         return self.anomalies.log_loss_suspected
 
     @property
+    def foreign_log_suspected(self) -> str:
+        """Why a leader's log seems to have another history than the committed entries here; empty if it does not."""
+        return self.anomalies.foreign_log_suspected
+
+    @property
     def term_jump(self) -> bool:
         """A message raised the term by more than 2^32 at once."""
         return self.anomalies.term_jump

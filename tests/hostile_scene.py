@@ -49,7 +49,8 @@ ROLES = [pytest.param(role, id=str(role)) for role in (FOLLOWER, PRE_CANDIDATE, 
 
 
 def without_counters(state: CoreState) -> CoreState:
-    return replace(state, anomalies=replace(state.anomalies, refused_messages=0))
+    """`state` without what a refused message may change: its counter, and the suspicion that it raises."""
+    return replace(state, anomalies=replace(state.anomalies, refused_messages=0, foreign_log_suspected=""))
 
 
 def refuses(node: Host, m: Message) -> StepError:

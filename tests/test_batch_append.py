@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness import Host, follow, leader
+from harness import Host, acked, beat_back, follow, leader, rejected
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyraft import ConfigError, TraceEvent
+from pyraft import ConfigError, ProgressState, TraceEvent
 from pyraft.config import Config
 from pyraft.memory_storage import MemoryStorage
+from raftpb.codec import encode_message
 from raftpb.enums import MSG_APP
 from raftpb.message import Message
 
@@ -93,6 +94,49 @@ def test_a_probe_sends_one_message_and_waits() -> None:
     node.raw.propose(b"a")
     node.raw.propose(b"b")
     assert not sent(node.raw.ready().messages), "the empty entry of the term is under way"
+
+
+def _probed_and_answered(**knobs: Any) -> Host:
+    """A leader with an append to 2 that was made in Probe and has not left, and that 2 is now in Replicate."""
+    node = leader(voters=(1, 2, 3), batch_append=True, **knobs)
+    node.step(acked(node.last, node.term, from_=3))
+    for data in (b"a", b"b", b"c"):
+        node.raw.propose(data)
+    node.settle()
+    node.raw.step(rejected(0, node.term))
+    node.raw.step(beat_back(node.term))
+    node.raw.step(acked(node.last, node.term))
+    assert node.progress(2).state is ProgressState.StateReplicate
+    return node
+
+
+def test_an_append_made_in_probe_is_not_extended() -> None:
+    """It is in no window: the leader died of that where the window had never been used."""
+    node = _probed_and_answered()
+    last = node.last
+    node.raw.propose(b"next")
+    assert node.progress(2).inflights.entries() == [(last + 1, 4)]
+    node.settle()
+
+
+@pytest.mark.parametrize("rounds", [1, 5])
+def test_nor_does_its_window_leak(rounds: int) -> None:
+    """Where the window had been used, its count of bytes grew for ever, and the follower was starved."""
+    node = node_that_batches(max_size_per_msg=4096, max_inflight_bytes=8192)
+    for _ in range(rounds):
+        for _ in range(3):
+            node.raw.propose(bytes(1000))
+        node.settle()
+        node.raw.report_unreachable(2)
+        node.raw.step(beat_back(node.term))  # brings an append in Probe
+        node.raw.step(beat_back(node.term))
+        node.raw.step(acked(node.last, node.term))
+        for _ in range(3):
+            node.raw.propose(bytes(1000))
+        for m in node.settle():
+            assert m.type is not MSG_APP or m.to != 2 or len(encode_message(m)) < 4096
+        node.step(acked(node.last, node.term), acked(node.last, node.term, from_=3))
+        assert (node.progress(2).inflights.count(), node.progress(2).inflights.size_bytes()) == (0, 0)
 
 
 @given(sizes=st.lists(st.integers(0, 60), min_size=1, max_size=30), limit=st.integers(0, 300))

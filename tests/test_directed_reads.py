@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 from directed import ON_OFF
 
-from pyraft import ReadOnlyOption
-from raftpb.enums import MSG_APP_RESP, MSG_READ_INDEX, MSG_TIMEOUT_NOW, MSG_VOTE, TRANSITION_JOINT_EXPLICIT
+from pyraft import CampaignRefusal, ReadOnlyOption, Role
+from raftpb.enums import (
+    MSG_APP_RESP,
+    MSG_PRE_VOTE,
+    MSG_PRE_VOTE_RESP,
+    MSG_READ_INDEX,
+    MSG_TIMEOUT_NOW,
+    MSG_VOTE,
+    TRANSITION_JOINT_EXPLICIT,
+)
 from rafttest.sim.hand import Knobs
 from rafttest.sim.script import FIRST, Script
 from rafttest.sim.violation import Violation
@@ -99,6 +107,74 @@ def test_a_lease_ends_before_others_may_elect(on: bool) -> None:
     assert s.leads(old)
     assert s.leads(new)
     read_stale_or_not(s, old, new, on)
+
+
+def promised_and_then_of_a_later_term(s: Script, old: int, near: int, far: int) -> None:
+    """`near` grants a pre-vote, then hears from the leader `old`, and then learns that `far` is in a later term.
+
+    Messages are late and overtake each other; nothing else is wrong.
+    """
+    s.isolate(old)
+    s.hold(MSG_PRE_VOTE)
+    s.hold(MSG_PRE_VOTE_RESP)
+    s.hold(MSG_VOTE)
+    s.pass_time(10)
+    for n in (near, far):
+        if s.status(n).soft_state.role is not Role.StatePreCandidate:
+            s.campaign(n)
+        s.handle(n)
+    s.deliver(MSG_PRE_VOTE, from_=far, to=near)
+    s.handle(near)
+    s.heal()
+    s.part(old, far)
+    s.pass_time(1)
+    assert s.status(near).soft_state.leader == old
+    s.deliver(MSG_PRE_VOTE_RESP, from_=near, to=far)
+    s.handle(far)
+    s.deliver(MSG_PRE_VOTE, from_=near, to=far)
+    s.handle(far)
+    s.isolate(old)
+    s.deliver(MSG_PRE_VOTE_RESP, from_=far, to=near)
+    s.handle(near)
+    assert s.status(near).term == s.status(far).term == s.status(old).term + 1
+
+
+@ON_OFF
+def test_a_promise_outlives_its_term(on: bool) -> None:
+    """`near` learns of a later term by a refusal of its own old pre-vote. The reference forgets the leader with
+    that, and grants the vote that it would have refused a moment earlier, while the leader answers by lease.
+    """
+    s, old, near, far = with_leases({"pre_vote": True, "lease_outlives_term": on})
+    promised_and_then_of_a_later_term(s, old, near, far)
+    s.deliver(MSG_VOTE, from_=far, to=near)
+    s.run_until_idle()
+    assert s.leads(old)
+    assert s.leads(far) is not on
+    if on:
+        s.read(old, b"r")
+        s.run_until_idle()
+        assert s.answer(old, b"r") == FIRST
+        s.converge()
+    else:
+        read_stale_or_not(s, old, far, on)
+
+
+@ON_OFF
+@pytest.mark.parametrize("later", [False, True], ids=["same-term", "later-term"])
+def test_a_promise_holds_up_the_campaign_of_who_gave_it(on: bool, later: bool) -> None:
+    """An application that campaigns over its own node's promise would take it back."""
+    s, old, near, far = with_leases({"pre_vote": later, "lease_outlives_term": on})
+    if later:
+        promised_and_then_of_a_later_term(s, old, near, far)
+    else:
+        s.isolate(old)
+    s.release()
+    s.mail.clear()
+    refusal = s.campaign(near)
+    assert refusal is (CampaignRefusal.LEASE_PROMISED if on else None)
+    if on:
+        s.pass_time(10, near, far)
+        assert s.campaign(near) is not CampaignRefusal.LEASE_PROMISED
 
 
 # What a leader knows

@@ -448,23 +448,6 @@ def test_other_news_of_an_old_term_is_ignored(m: Message, role: Role) -> None:
     assert node.raw.export_state() == before
 
 
-@pytest.mark.parametrize("index", [1, 2])
-def test_an_append_below_the_commit_index_changes_nothing(index: int) -> None:
-    """Also where it contradicts what is committed: the answer is where this log stands."""
-    node = in_role(FOLLOWER)
-    answer = only(node.step(append(TERM, (1, index), log_of([TERM] * 3, index + 1), commit=index + 3)))
-    assert answer == acked(3, TERM, from_=1, to=2)
-    assert (node.last, node.commit) == (5, 3)
-    assert [node.storage.term(i) for i in range(1, 6)] == [1, 1, 2, 3, 3]
-
-
-def test_a_contradiction_at_the_commit_index_is_rejected() -> None:
-    node = in_role(FOLLOWER)
-    answer = only(node.step(append(TERM, (3, 3), log_of([TERM], 4))))
-    assert (answer.reject, answer.index) == (True, 3)
-    assert (node.last, node.commit) == (5, 3)
-
-
 @pytest.mark.parametrize(
     ("entries", "commit", "expected"),
     [
@@ -512,7 +495,7 @@ def test_a_candidate_commits_nothing_here(role: Role, pre: bool) -> None:
 
 @pytest.mark.parametrize(
     "m",
-    [append(TERM, from_=3), heartbeat(TERM, from_=3), snapshot_message(TERM, snapshot(3), from_=3)],
+    [append(TERM, from_=3), heartbeat(TERM, from_=3), snapshot_message(TERM, snapshot(3, 2), from_=3)],
     ids=["append", "heartbeat", "snapshot"],
 )
 def test_two_leaders_in_one_term_are_counted(m: Message) -> None:
@@ -565,8 +548,69 @@ def test_a_snapshot_of_others_is_answered_with_the_commit_index_and_counted(memb
 @pytest.mark.parametrize("index", [1, 3])
 def test_an_old_snapshot_is_answered_with_the_commit_index(index: int) -> None:
     node = in_role(FOLLOWER)
-    assert only(node.step(snapshot_message(TERM, snapshot(index, 1)))) == acked(3, TERM, from_=1, to=2)
+    assert only(node.step(snapshot_message(TERM, snapshot(index, node.storage.term(index))))) == acked(
+        3, TERM, from_=1, to=2
+    )
     assert node.last == 5
+
+
+# Another history: the log here has terms 1 1 2 3 3, of which 3 are committed
+
+
+@pytest.mark.parametrize(
+    ("m", "named"),
+    [
+        pytest.param(append(TERM, (2, 2)), "term 2 at index 2", id="follows another entry"),
+        pytest.param(append(TERM, (1, 3)), "term 1 at index 3", id="follows another entry at the commit index"),
+        pytest.param(append(TERM, (1, 1), log_of([1, 3], 2)), "term 3 at index 3", id="brings another entry"),
+        pytest.param(append(TERM, (0, 0), log_of([4], 1)), "term 4 at index 1", id="brings another first entry"),
+        pytest.param(append(TERM, (1, 2), log_of([4, 4], 3), 4), "term 4 at index 3", id="brings more besides"),
+    ],
+)
+def test_an_append_that_contradicts_what_is_committed_is_not_acknowledged(m: Message, named: str) -> None:
+    """The leader would count this node for entries that it does not have."""
+    node = in_role(FOLLOWER)
+    assert node.step(m) == []
+    status = node.raw.status()
+    assert named in status.foreign_log_suspected
+    assert status.anomalies.foreign_appends == 1
+    assert (node.last, node.commit) == (5, 3)
+    assert node.step(m) == []
+    assert node.raw.status().anomalies.foreign_appends == 2
+
+
+@pytest.mark.parametrize(
+    "m",
+    [
+        pytest.param(append(TERM, (1, 1)), id="follows what is here"),
+        pytest.param(append(TERM, (0, 0), log_of([1, 1, 2], 1)), id="brings what is here"),
+        pytest.param(append(TERM, (1, 2), log_of([2, 4], 3)), id="parts after the commit index"),
+    ],
+)
+def test_an_old_append_of_this_history_is_acknowledged(m: Message) -> None:
+    node = in_role(FOLLOWER)
+    assert not only(node.step(m)).reject
+    assert node.raw.status().foreign_log_suspected == ""
+
+
+@pytest.mark.parametrize("position", [(2, 2), (1, 3), (1, 9), (3, 3)])
+def test_a_snapshot_that_contradicts_what_is_committed_is_refused(position: tuple[int, int]) -> None:
+    """(term, index). The log would be replaced by that of another history."""
+    node = in_role(FOLLOWER)
+    term, index = position
+    error = refuses(node, snapshot_message(TERM, snapshot(index, term)))
+    assert isinstance(error, InvalidMessageError)
+    assert error.reason is InvalidReason.BAD_SNAPSHOT
+    assert "another group" in node.raw.status().foreign_log_suspected
+
+
+@pytest.mark.parametrize("position", [(1, 2), (2, 3), (2, 9), (4, 9)])
+def test_a_snapshot_of_this_history_is_taken(position: tuple[int, int]) -> None:
+    node = in_role(FOLLOWER)
+    term, index = position
+    node.step(snapshot_message(TERM, snapshot(index, term)))
+    assert node.raw.status().foreign_log_suspected == ""
+    assert node.last == max(index, 5)
 
 
 INVITATION = Message(MSG_TIMEOUT_NOW, 1, 2, TERM)

@@ -173,3 +173,13 @@ class InflightsMachine(RuleBasedStateMachine):
 
 
 TestInflightsMachine = InflightsMachine.TestCase
+
+
+def test_what_is_not_in_the_window_cannot_be_extended() -> None:
+    window = Inflights(4)
+    assert (window.newest_index(), window.newest_bytes()) == (0, 0)
+    with pytest.raises(InvariantError, match="is not in the window"):
+        window.extend_newest(5, 1)
+    window.add(4, 10)
+    window.extend_newest(5, 1)
+    assert (window.newest_index(), window.newest_bytes()) == (5, 11)

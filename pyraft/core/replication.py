@@ -79,7 +79,8 @@ def maybe_send_append(r: Raft, progress: Progress, send_if_empty: bool) -> bool:
 
 
 def _extend_append(r: Raft, progress: Progress, entries: list[Entry]) -> bool:
-    """Add `entries` to the last message to a follower if that has not left yet and ends just before them.
+    """Add `entries` to the last message to a follower if that has not left yet, ends just before them, and is the one
+    that the newest slot of the window describes: an append made in Probe is in no window.
 
     Kept within `max_size_per_msg` by an estimate from above, so that nothing is measured twice. raft-rs's batch_append.
     """
@@ -90,6 +91,8 @@ def _extend_append(r: Raft, progress: Progress, entries: list[Entry]) -> bool:
         return False
     m = r.msgs[position]
     if m.type is not MSG_APP or m.term != r.term or not m.entries or m.index + len(m.entries) != progress.next - 1:
+        return False
+    if progress.inflights.newest_index() != progress.next - 1:
         return False
     added: u64 = payload_size(entries)
     count: u64 = len(m.entries) + len(entries)
@@ -169,6 +172,8 @@ def handle_append(r: Raft, m: Message) -> None:
     """
     log = r.log
     if m.index < log.committed:
+        if _contradicts_committed(r, m):
+            return
         r.send(Message(MSG_APP_RESP, m.from_, 0, 0, 0, log.committed))
         return
     if log.maybe_append(m.log_term, m.index, m.entries):
@@ -176,10 +181,41 @@ def handle_append(r: Raft, m: Message) -> None:
         log.commit_to(m.commit if m.commit < last_new else last_new)
         r.send(Message(MSG_APP_RESP, m.from_, 0, 0, 0, last_new))
         return
+    if m.index == log.committed and _contradicts_committed(r, m):
+        return
     r.logger.debug("%x: has no entry (%d, %d) to append after", r.id, m.log_term, m.index)
     last_index: u64 = log.last_index()
     hint_index, hint_term = log.find_conflict_by_term(m.index if m.index < last_index else last_index, m.log_term)
     r.send(Message(MSG_APP_RESP, m.from_, 0, 0, hint_term, m.index, NO_ENTRIES, 0, None, True, hint_index))
+
+
+def _contradicts_committed(r: Raft, m: Message) -> bool:
+    """True if an append holds another entry than this log at or below the commit index, or follows another one.
+
+    No leader of this group can send that: the two logs have different histories. It is not answered, since the leader
+    would take the answer for a copy of its entries. What was compacted cannot be compared.
+    """
+    log = r.log
+    index: u64 = m.index
+    term: u64 = m.log_term
+    known: u64 = log.term_or_unknown(index)
+    position = 0
+    while known in (UNKNOWN, term):
+        if position == len(m.entries) or m.entries[position].index > log.committed:
+            return False
+        index = m.entries[position].index
+        term = m.entries[position].term
+        known = log.term_or_unknown(index)
+        position += 1
+    r.anomalies.foreign_appends += 1
+    if not r.anomalies.foreign_log_suspected:
+        r.anomalies.foreign_log_suspected = (
+            f"leader {m.from_} of term {r.term} has term {term} at index {index}, where this log has term {known} and "
+            "is committed: was this node founded by mistake, with another list of members or without joining, or does "
+            "another group use its address?"
+        )
+        r.logger.error("%x: %s", r.id, r.anomalies.foreign_log_suspected)
+    return True
 
 
 def handle_heartbeat(r: Raft, m: Message) -> None:

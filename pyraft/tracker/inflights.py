@@ -88,12 +88,21 @@ class Inflights:
         self._count += 1
         self._size_bytes += size_bytes
 
+    def newest_index(self) -> u64:
+        """Index of the last entry of the message added last; 0 if nothing is under way."""
+        return 0 if self._count == 0 else self._newest().index
+
     def newest_bytes(self) -> u64:
         """Payload bytes of the message added last; 0 if nothing is under way."""
         return 0 if self._count == 0 else self._newest().size_bytes
 
     def extend_newest(self, index: u64, size_bytes: u64) -> None:
-        """The message added last, which has not left yet, now ends with `index` and carries `size_bytes` more."""
+        """The message added last, which has not left yet, now ends with `index` and carries `size_bytes` more.
+
+        Raises InvariantError if nothing is under way.
+        """
+        if self._count == 0:
+            raise InvariantError(f"entry {index} would extend a message that is not in the window")
         newest = self._newest()
         newest.index = index
         newest.size_bytes += size_bytes
