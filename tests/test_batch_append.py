@@ -97,13 +97,13 @@ def test_a_probe_sends_one_message_and_waits() -> None:
 
 
 def _probed_and_answered(**knobs: Any) -> Host:
-    """A leader with an append to 2 that was made in Probe and has not left, and that 2 is now in Replicate."""
+    """A leader with an append to 2 that was made in Probe and has not left, while 2 is in Replicate by now."""
     node = leader(voters=(1, 2, 3), batch_append=True, **knobs)
-    node.step(acked(node.last, node.term, from_=3))
+    follow(node, 3)
     for data in (b"a", b"b", b"c"):
         node.raw.propose(data)
     node.settle()
-    node.raw.step(rejected(0, node.term))
+    node.step(acked(node.last, node.term, from_=3))
     node.raw.step(beat_back(node.term))
     node.raw.step(acked(node.last, node.term))
     assert node.progress(2).state is ProgressState.StateReplicate
@@ -127,9 +127,10 @@ def test_nor_does_its_window_leak(rounds: int) -> None:
         for _ in range(3):
             node.raw.propose(bytes(1000))
         node.settle()
+        node.step(acked(node.last, node.term, from_=3))
         node.raw.report_unreachable(2)
-        node.raw.step(beat_back(node.term))  # brings an append in Probe
-        node.raw.step(beat_back(node.term))
+        node.step(beat_back(node.term))  # an append in Probe leaves
+        node.raw.step(beat_back(node.term))  # another one waits
         node.raw.step(acked(node.last, node.term))
         for _ in range(3):
             node.raw.propose(bytes(1000))
