@@ -23,7 +23,7 @@ from rich.table import Table
 
 from benchmarks import plan, table
 from benchmarks.builds import HERE, UnavailableError
-from benchmarks.engines import KINDS, Engine, EngineError, Kind
+from benchmarks.engines import BEFORE, KINDS, Engine, EngineError, Kind, of_checkout
 from benchmarks.measure import Effort, Result, measure, name_of
 from benchmarks.plan import Row
 from benchmarks.results import verdict_cells, write
@@ -34,6 +34,7 @@ RESULTS: Final = HERE / "results"
 WIDE_COLUMNS: Final = 150
 """From here on there is room for times beside the ratios."""
 FULL: Final = Effort(seconds=0.35, rounds=5)
+BEFORE_OF: Final = {name: ours for ours, name in BEFORE.items()}
 QUICK: Final = Effort(seconds=0.12, rounds=3)
 
 
@@ -41,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what the command line names; 1 if a row was refused or an engine failed."""
     options = parse(arguments)
     console = Console(stderr=False, width=None if sys.stdout.isatty() else 200)
-    engines = build(console, [kind for kind in KINDS if not options.engines or kind.name in options.engines])
+    kinds = [kind for kind in KINDS if not options.engines or kind.name in options.engines]
+    if options.before is not None:
+        kinds += [kind for kind in of_checkout(options.before) if BEFORE_OF[kind.name] in {one.name for one in kinds}]
+    engines = build(console, kinds)
     rows = [
         row
         for row in all_rows()
@@ -74,6 +78,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--only", type=_names(workloads), default=(), metavar="A,B", help=f"workloads: {', '.join(workloads)}")
     names = [kind.name for kind in KINDS]
     add("--engines", type=_names(names), default=(), metavar="A,B", help=f"engines: {', '.join(names)}")
+    add("--before", type=Path, metavar="CHECKOUT", help="measure our engines of that checkout as well, as C0, I0, P0")
     add("--match", default="", metavar="TEXT", help="only rows whose label contains this")
     add("--quick", action="store_true", help="fewer rows, rounds and seconds: one look")
     add("--all", action="store_true", help="with --quick: all rows nevertheless")
@@ -91,7 +96,7 @@ def all_rows() -> list[Row]:
 
 def is_full(options: argparse.Namespace) -> bool:
     """True if nothing was left out on the command line."""
-    return not (options.only or options.engines or options.match or options.quick or options.cpu)
+    return not (options.before or options.only or options.engines or options.match or options.quick or options.cpu)
 
 
 def _names(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:

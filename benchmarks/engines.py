@@ -114,10 +114,42 @@ KINDS: Final = (
     Kind("pb2", "raft_pb2", _pb2),
     Kind("pysync", "PySyncObj", _pysyncobj),
 )
+BEFORE: Final = {"C": "C0", "I": "I0", "P": "P0"}
+"""Our engines, and the same of another checkout, if one is given."""
 OURS: Final = ("C", "I", "P")
 REFERENCE: Final = "go37"
 OTHERS: Final = ("pb2", "pysync")
 """Peers of one workload each."""
+
+
+def of_checkout(checkout: Path) -> tuple[Kind, ...]:
+    """Our engines as another checkout of the project has them: what a change is measured against."""
+
+    def compiled() -> Engine:
+        return _ours(_python("C0", "C before", _built_there(checkout, "core_with_drivers")), core=True, driver=True)
+
+    def installed() -> Engine:
+        engine = _python("I0", "I before", _built_there(checkout, "core"), checkout)
+        return _ours(engine, core=True, driver=False)
+
+    def interpreted() -> Engine:
+        return _ours(_python("P0", "P before", checkout), core=False, driver=False)
+
+    return (
+        Kind("C0", "the core of before, compiled with the drivers", compiled),
+        Kind("I0", "the core of before, compiled", installed),
+        Kind("P0", "the core of before, interpreted", interpreted),
+    )
+
+
+def _built_there(checkout: Path, build: str) -> Path:
+    """What the function `build` of that checkout's own `benchmarks.builds` makes."""
+    command = [sys.executable, "-c", f"from benchmarks import builds; print(builds.{build}())"]
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise builds.UnavailableError(f"{checkout} does not build:\n{done.stderr[-2000:]}")
+    return Path(done.stdout.strip())
 
 
 class Client:

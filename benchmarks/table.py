@@ -13,12 +13,13 @@ from typing import Final
 
 from rich.table import Table
 
-from benchmarks.engines import OTHERS
+from benchmarks.engines import BEFORE, OTHERS
 from benchmarks.measure import Result, Timing
 
-TIMES: Final = ("C", "I", "P", "go37", "go36", "rs", "other")
+TIMES: Final = ("C", "I", "P", *BEFORE.values(), "go37", "go36", "rs", "other")
 """`other` is the peer that only this workload has: `raft_pb2` in codec, PySyncObj in loopback."""
 RATIOS: Final = (
+    *BEFORE.items(),
     *(("C", "go37"), ("I", "go37"), ("P", "go37"), ("C", "go36"), ("I", "go36")),
     *(("C", "rs"), ("I", "rs"), ("C", "other"), ("I", "other")),
 )

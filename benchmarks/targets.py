@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from benchmarks.engines import BEFORE
 from benchmarks.measure import Result
 from benchmarks.table import geometric_mean
 
@@ -37,6 +38,8 @@ def verdicts(results: Sequence[Result]) -> list[Verdict]:
     made += _mean("P against v3.7.0, geometric mean", hot, "P", "go37", 8.0)
     made += _worst("P against v3.7.0, worst row", hot, "P", "go37", 8.0)
     made += _worst("C against v3.6.0, worst row", hot, "C", "go36", 0.9)
+    for name in ("C", "I"):
+        made += _mean(f"{name} against before, geometric mean", hot, name, BEFORE[name], 1.03)
     made += _growth(results)
     many = [result for result in _of(results, "groups") if result.row.shape["groups"] == 10_000]
     for name in ("C", "I"):
