@@ -24,7 +24,7 @@ class Anomalies:
     """Why a leader's log seems to have another history than the committed entries here; empty if it does not."""
 
     term_jump: bool = False
-    """A message raised the term by more than 2^32 at once."""
+    """A message would have raised the term by more than 2^32 at once. It was refused."""
 
     refused_messages: u64 = 0
     """Messages that `step` refused."""

@@ -22,6 +22,7 @@ from pyraft.types import MAX_INTEGER, NO_LIMIT, SAFE, ReadOnlyOption
 from raftpb.message import ConfState
 
 MEBIBYTE: Final = 1 << 20
+_INFLIGHT_BYTES: Final = 32 * MEBIBYTE
 
 _STORAGE_METHODS: Final = ("initial_state", "entries", "term", "first_index", "last_index", "snapshot")
 _LOGGER_METHODS: Final = ("debug", "info", "warning", "error")
@@ -29,7 +30,6 @@ _SIZES: Final = (
     "max_size_per_msg",
     "max_committed_size_per_ready",
     "max_uncommitted_entries_size",
-    "max_inflight_bytes",
     "max_entry_size",
     "max_pending_reads",
 )
@@ -51,6 +51,8 @@ _SWITCHES: Final = (
     "abort_postponed_reads",
     "doubt_retracted_acks",
     "bounded_lease",
+    "recheck_reads",
+    "retry_auto_leave",
 )
 
 
@@ -107,9 +109,10 @@ class Config:
     max_inflight_msgs: int = 256
     """MsgApps with entries on the way to one follower."""
 
-    max_inflight_bytes: int = 0
+    max_inflight_bytes: int | None = None
     """Payload bytes on the way to one follower; the message that exceeds it is still sent. At least
-    `max_size_per_msg`, or 0 for no limit."""
+    `max_size_per_msg`, or 0 for no limit. None: 32 MiB or four messages of `max_size_per_msg`, whichever is more.
+    (etcd: no limit.)"""
 
     batch_append: bool = False
     """An append that has not left yet takes on further entries for its follower, up to `max_size_per_msg`: fewer and
@@ -183,6 +186,14 @@ class Config:
     """A follower that refuses what it had acknowledged is sent to again at the next heartbeat answer: its disk may have
     been emptied. (etcd: at once, so that the two may do nothing else.)"""
 
+    recheck_reads: bool = True
+    """When the configuration changes, answer the waiting reads that its new quorum has confirmed already. (etcd: they
+    wait for another answer, which never comes where the leader is now the only voter.)"""
+
+    retry_auto_leave: bool = True
+    """A leader tries at each tick to leave a joint configuration that is to be left by itself. (etcd: only when it
+    applies something, so that an idle group stays in it if the first attempt was dropped during a transfer.)"""
+
     random: RandomSource = field(default_factory=Random)
     """Seeded by the operating system unless given; the core's only source of chance."""
 
@@ -211,7 +222,7 @@ class Config:
         self._check_collaborators()
         if not 0 < self.max_inflight_msgs <= MAX_INTEGER:
             raise ConfigError("max_inflight_msgs", f"{self.max_inflight_msgs} is not in [1, 2^63)")
-        if 0 < self.max_inflight_bytes < self.max_size_per_msg:
+        if self.max_inflight_bytes is not None and 0 < self.max_inflight_bytes < self.max_size_per_msg:
             raise ConfigError(
                 "max_inflight_bytes",
                 f"{self.max_inflight_bytes} is below max_size_per_msg {self.max_size_per_msg}: no full message fits; "
@@ -235,6 +246,13 @@ class Config:
                 self.heartbeat_tick,
             )
 
+    def inflight_bytes(self) -> int:
+        """What `max_inflight_bytes` comes to, in bytes; NO_LIMIT for none."""
+        if self.max_inflight_bytes is None:
+            four_messages = 4 * self.max_size_per_msg if self.max_size_per_msg < NO_LIMIT // 4 else NO_LIMIT
+            return max(_INFLIGHT_BYTES, four_messages)
+        return self.max_inflight_bytes or NO_LIMIT
+
     def _check_types(self) -> None:
         for name in ("id", "election_tick", "heartbeat_tick", "applied", "max_inflight_msgs", *_SIZES):
             value: object = getattr(self, name)
@@ -244,6 +262,12 @@ class Config:
             number: int = getattr(self, name)
             if not 0 <= number <= MAX_INTEGER:
                 raise ConfigError(name, f"{number} is not in [0, 2^63)")
+        if self.max_inflight_bytes is not None:
+            in_flight: object = self.max_inflight_bytes
+            if not isinstance(in_flight, int) or isinstance(in_flight, bool):
+                raise ConfigError("max_inflight_bytes", f"{in_flight!r} is not an integer, nor None")
+            if not 0 <= in_flight <= MAX_INTEGER:
+                raise ConfigError("max_inflight_bytes", f"{in_flight} is not in [0, 2^63)")
         for name in _SWITCHES:
             value = getattr(self, name)
             if not isinstance(value, bool):
@@ -320,6 +344,8 @@ class Config:
             abort_postponed_reads=False,
             doubt_retracted_acks=False,
             bounded_lease=False,
+            recheck_reads=False,
+            retry_auto_leave=False,
             random=random if random is not None else Random(),
             logger=logger if logger is not None else logging.getLogger("pyraft"),
             trace_logger=trace_logger,

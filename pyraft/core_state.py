@@ -22,6 +22,7 @@ from pyraft.ready import AbortedRead, ReadState, RefusedConfChange
 from pyraft.tracker.configuration import Configuration
 from pyraft.tracker.progress import Progress
 from pyraft.types import Role, u64
+from raftpb.enums import MSG_APP
 from raftpb.message import Entry, Message, Snapshot
 
 Read = tuple[int, bytes, int, int]
@@ -54,7 +55,7 @@ class CoreState:
     committed: u64
     applying: u64
     applied: u64
-    applying_size: u64
+    handed_out: tuple[tuple[int, int], ...]
     applying_paused: bool
     base: u64
     base_term: u64
@@ -66,6 +67,7 @@ class CoreState:
     snapshot_in_progress: bool
 
     config: Configuration
+    applied_config: Configuration | None
     progress: tuple[Progress, ...]
     votes: tuple[tuple[int, bool], ...]
 
@@ -75,6 +77,9 @@ class CoreState:
     reads_acked: tuple[tuple[int, int], ...]
     postponed_reads: tuple[Read, ...]
     forwarded_reads: tuple[tuple[bytes, int], ...]
+
+    misses_entries: bool
+    has_refused: bool
 
     msgs: tuple[Message, ...]
     msgs_after_append: tuple[Message, ...]
@@ -95,8 +100,9 @@ class CoreState:
     appended_term: u64
     snapshot_index: u64
     applied_index: u64
-    applied_encoded_bytes: u64
     applied_payload_bytes: u64
+    changes: u64
+    changes_applied: u64
 
 
 def export_state(r: Raft, handout: Handout) -> CoreState:
@@ -124,7 +130,7 @@ def export_state(r: Raft, handout: Handout) -> CoreState:
         committed=log.committed,
         applying=log.applying,
         applied=log.applied,
-        applying_size=log.applying_size,
+        handed_out=tuple(log.handed_out.items()),
         applying_paused=log.applying_paused,
         base=unstable.base,
         base_term=unstable.base_term,
@@ -135,6 +141,7 @@ def export_state(r: Raft, handout: Handout) -> CoreState:
         snapshot=unstable.snapshot,
         snapshot_in_progress=unstable.snapshot_in_progress,
         config=r.tracker.config,
+        applied_config=r.applied_config,
         progress=tuple([one.clone() for one in r.tracker.peers]),
         votes=tuple(r.tracker.votes.items()),
         reads_confirmed=r.reads.confirmed,
@@ -143,7 +150,9 @@ def export_state(r: Raft, handout: Handout) -> CoreState:
         reads_acked=tuple(r.reads.acked.items()),
         postponed_reads=tuple([_read(one) for one in r.postponed_reads]),
         forwarded_reads=tuple(r.forwarded_reads.items()),
-        msgs=tuple(r.msgs),
+        misses_entries=r.misses_entries,
+        has_refused=r.has_refused,
+        msgs=tuple(_copies(r, r.msgs)),
         msgs_after_append=tuple(r.msgs_after_append),
         read_states=tuple(r.read_states),
         aborted_reads=tuple(r.aborted_reads),
@@ -161,8 +170,9 @@ def export_state(r: Raft, handout: Handout) -> CoreState:
         appended_term=handout.appended_term,
         snapshot_index=handout.snapshot_index,
         applied_index=handout.applied_index,
-        applied_encoded_bytes=handout.applied_encoded_bytes,
         applied_payload_bytes=handout.applied_payload_bytes,
+        changes=handout.changes,
+        changes_applied=r.changes_applied,
     )
 
 
@@ -186,8 +196,11 @@ def import_state(r: Raft, handout: Handout, state: CoreState) -> None:
     r.lease.rounds = [HeartbeatRound(number, sent_at) for number, sent_at in state.lease_rounds]
     r.lead_transferee = state.lead_transferee
     r.pending_conf_index = state.pending_conf_index
+    r.applied_config = state.applied_config
+    r.misses_entries = state.misses_entries
+    r.has_refused = state.has_refused
     r.quota.size = state.uncommitted_size
-    r.msgs = list(state.msgs)
+    r.msgs = _copies(r, list(state.msgs))
     r.msgs_after_append = list(state.msgs_after_append)
     r.refused_conf_changes = list(state.refused_conf_changes)
     r.anomalies = state.anomalies.clone()
@@ -203,8 +216,9 @@ def import_state(r: Raft, handout: Handout, state: CoreState) -> None:
     handout.appended_term = state.appended_term
     handout.snapshot_index = state.snapshot_index
     handout.applied_index = state.applied_index
-    handout.applied_encoded_bytes = state.applied_encoded_bytes
     handout.applied_payload_bytes = state.applied_payload_bytes
+    handout.changes = state.changes
+    r.changes_applied = state.changes_applied
 
 
 def _import_log(r: Raft, state: CoreState) -> None:
@@ -212,7 +226,8 @@ def _import_log(r: Raft, state: CoreState) -> None:
     log.committed = state.committed
     log.applying = state.applying
     log.applied = state.applied
-    log.applying_size = state.applying_size
+    log.handed_out = dict(state.handed_out)
+    log.applying_size = sum(log.handed_out.values())
     log.applying_paused = state.applying_paused
     unstable = log.unstable
     unstable.base = state.base
@@ -257,3 +272,14 @@ def _pending_read(value: Read) -> PendingRead:
     read = PendingRead(from_, context, index)
     read.number = number
     return read
+
+
+def _copies(r: Raft, messages: list[Message]) -> list[Message]:
+    """The messages that wait, with copies of those that may still take on entries (`Config.batch_append`)."""
+    if not r.batch_append:
+        return messages
+    return [_append_copy(m) if m.type is MSG_APP and m.entries else m for m in messages]
+
+
+def _append_copy(m: Message) -> Message:
+    return Message(m.type, m.to, m.from_, m.term, m.log_term, m.index, list(m.entries), m.commit)

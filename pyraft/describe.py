@@ -118,11 +118,14 @@ def describe_message(message: Message, formatter: EntryFormatter = quote) -> str
     return "\n".join(_message_lines(message, formatter))
 
 
-def describe_ready(ready: Ready, formatter: EntryFormatter = quote) -> str:
-    """What there is to do, one duty after the other; `<empty Ready>`, without a newline, if there is nothing."""
+def describe_ready(ready: Ready, formatter: EntryFormatter = quote, must_sync: bool | None = None) -> str:
+    """What there is to do, one duty after the other; `<empty Ready>`, without a newline, if there is nothing.
+
+    `must_sync`: the flag to show in place of the Ready's own, which also speaks of snapshots.
+    """
     if ready.is_empty():
         return "<empty Ready>"
-    parts = [f"Ready MustSync={_lower(ready.must_sync)}:\n"]
+    parts = [f"Ready MustSync={_lower(ready.must_sync if must_sync is None else must_sync)}:\n"]
     if ready.soft_state is not None:
         parts.append(describe_soft_state(ready.soft_state) + "\n")
     if ready.hard_state is not None:

@@ -50,6 +50,10 @@ MAX_POSITION: Final = 2**62 - 1
 """The largest term or index that may come in. A node adds to both, and what it adds must fit 63 bits as well."""
 
 
+MAX_TERM_JUMP: Final = 2**32
+"""No group holds that many elections while a node is away. Taking such a term would leave none for later elections."""
+
+
 def check_message(r: Raft, m: Message) -> None:
     """Check what came from the network.
 
@@ -64,10 +68,10 @@ def check_message(r: Raft, m: Message) -> None:
         _check_member(r, m)
         _check_ack(r, m)
     elif t is MSG_HEARTBEAT:
-        _check_position(m)
+        _check_context(m)
     elif t is MSG_HEARTBEAT_RESP:
         _check_member(r, m)
-        _check_position(m)
+        _check_context(m)
         _check_confirmation(r, m)
     elif t is MSG_PROP:
         _check_proposal(m)
@@ -121,6 +125,13 @@ def _check_envelope(r: Raft, m: Message) -> None:
     if carries_term:
         if m.term == 0:
             raise InvalidMessageError(InvalidReason.ZERO_TERM, f"{t} from {m.from_} carries no term")
+        if m.term - r.term > MAX_TERM_JUMP:
+            r.anomalies.term_jump = True
+            raise InvalidMessageError(
+                InvalidReason.TERM_JUMP,
+                f"{t} from {m.from_} is of term {m.term}, more than 2^32 above {r.term}: no group holds that many "
+                "elections",
+            )
     elif m.term != 0:
         raise InvalidMessageError(InvalidReason.UNEXPECTED_TERM, f"{t} from {m.from_} carries term {m.term}, not none")
 
@@ -170,28 +181,35 @@ def _check_proposal(m: Message) -> None:
 
 
 def _check_ack(r: Raft, m: Message) -> None:
-    """A follower acknowledges no more than it was sent, and looks back, not forward, from what it refuses."""
+    """A follower acknowledges no more than it was sent. A hint beyond what it refuses, as raft before 3.5 gives, is
+    taken for what it refuses.
+    """
     if m.log_term > m.term:
         raise InvalidMessageError(InvalidReason.BAD_ACK, f"hints at term {m.log_term} in term {m.term}")
-    if m.reject and m.reject_hint > m.index:
-        raise InvalidMessageError(InvalidReason.BAD_ACK, f"refuses {m.index} with a hint beyond it: {m.reject_hint}")
     if m.term == r.term and r.role is LEADER and m.index > r.log.last_index():
         raise InvalidMessageError(
             InvalidReason.BAD_ACK, f"{m.from_} answers about {m.index}, the log ends at {r.log.last_index()}"
         )
 
 
-def _check_position(m: Message) -> None:
-    if len(m.context) != 0 and len(m.context) != CONTEXT_BYTES:
+def _check_context(m: Message) -> None:
+    """A leader of raft up to 3.6 puts a reader's own context into a heartbeat, and its followers give it back."""
+    if len(m.context) > MAX_CONTEXT_BYTES:
         raise InvalidMessageError(
             InvalidReason.BAD_CONTEXT,
-            f"{m.type} carries {len(m.context)} bytes of context, not {CONTEXT_BYTES} or none",
+            f"{m.type} carries {len(m.context)} bytes of context, more than {MAX_CONTEXT_BYTES}",
         )
 
 
 def _check_confirmation(r: Raft, m: Message) -> None:
+    """A follower gives back what this leader sent: a number, or nothing."""
     if len(m.context) == 0 or m.term != r.term or r.role is not LEADER:
         return
+    if len(m.context) != CONTEXT_BYTES:
+        raise InvalidMessageError(
+            InvalidReason.BAD_CONTEXT,
+            f"{m.type} carries {len(m.context)} bytes of context, not {CONTEXT_BYTES} or none",
+        )
     position = position_of(m.context)
     if position < 0 or position > r.reads.last:
         raise InvalidMessageError(
@@ -255,6 +273,5 @@ def check_storage_answer(r: Raft, m: Message) -> None:
         raise InvalidMessageError(InvalidReason.MALFORMED, f"{t} is no answer of a storage thread; use step()")
     if m.from_ != expected:
         raise InvalidMessageError(InvalidReason.BAD_SENDER, f"{t} from {m.from_} is no answer of a storage thread")
-    if expected == r.id:
-        _check_member(r, m)
+    if expected == r.id:  # also once this node's own removal was applied
         _check_ack(r, m)

@@ -16,6 +16,7 @@ from pyraft.core import durability, step
 from pyraft.core.raft import Raft
 from pyraft.ready import Ready, SoftState
 from pyraft.types import FOLLOWER, NONE_ID, Role, encoded_size, payload_size, u64
+from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import NO_MESSAGES, Entry, HardState, Message
 
 
@@ -45,8 +46,9 @@ class Handout:
         """The snapshot at this index is durable; 0: there was none."""
         self.applied_index: u64 = 0
         """Entries are applied up to here; 0: none were handed out."""
-        self.applied_encoded_bytes: u64 = 0
         self.applied_payload_bytes: u64 = 0
+        self.changes: u64 = 0
+        """Membership changes among those entries."""
 
 
 def note_told(r: Raft, handout: Handout) -> None:
@@ -92,7 +94,7 @@ def hand_out(r: Raft, handout: Handout) -> Ready:
         made.entries = unstable.next_entries()
         made.snapshot = unstable.next_snapshot()
         unstable.accept_in_progress()
-    made.must_sync = promised_anew or bool(made.entries)
+    made.must_sync = promised_anew or bool(made.entries) or made.snapshot is not None
     if log.applying < log.committed:
         made.committed_entries = log.next_committed(not r.async_storage_writes)
 
@@ -166,8 +168,34 @@ def _note_applying(r: Raft, handout: Handout, committed: list[Entry]) -> None:
     r.log.accept_applying(last, size, not r.async_storage_writes)
     if not r.async_storage_writes:
         handout.applied_index = last
-        handout.applied_encoded_bytes = size
         handout.applied_payload_bytes = payload_size(committed)
+        handout.changes = count_changes(committed)
+
+
+def count_changes(entries: list[Entry]) -> u64:
+    """How many of `entries` are membership changes."""
+    count: u64 = 0
+    for entry in entries:
+        if entry.type is not ENTRY_NORMAL:
+            count += 1
+    return count
+
+
+def check_changes(r: Raft, changes: u64, index: u64) -> None:
+    """Warn if `apply_conf_change` was called less often than `changes`, the membership changes of a batch that was
+    applied up to `index`. An application may reject a change; most often it has forgotten the call.
+    """
+    missing: u64 = changes - r.changes_applied
+    r.changes_applied = 0 if missing >= 0 else -missing
+    if missing > 0:
+        r.logger.warning(
+            "%x: %d of %d membership changes up to entry %d were applied without apply_conf_change(): unless they were "
+            "rejected on purpose, this node goes on in an old configuration",
+            r.id,
+            missing,
+            changes,
+            index,
+        )
 
 
 def settle(r: Raft, handout: Handout) -> None:
@@ -186,8 +214,8 @@ def settle(r: Raft, handout: Handout) -> None:
         durability.handle_snapshot_appended(r, handout.snapshot_index)
         handout.snapshot_index = 0
     if handout.applied_index != 0:
-        durability.handle_applied(
-            r, handout.applied_index, handout.applied_encoded_bytes, handout.applied_payload_bytes
-        )
+        durability.handle_applied(r, handout.applied_index, handout.applied_payload_bytes)
+        if handout.changes != 0:
+            check_changes(r, handout.changes, handout.applied_index)
         handout.applied_index = 0
     handout.awaits_advance = False

@@ -38,7 +38,9 @@ class RaftLog:
         """Highest index that the application has applied."""
         self.max_applying_size: u64 = max_applying_size
         self.applying_size: u64 = 0
-        """Encoded bytes handed out for applying and not acknowledged."""
+        """Encoded bytes handed out for applying and not acknowledged: the sum over `handed_out`."""
+        self.handed_out: dict[int, int] = {}
+        """Encoded bytes of each batch that was handed out for applying and is not acknowledged, by its last index."""
         self.applying_paused = False
         """True while nothing more may be handed out: too much is out, or the last hand-out was cut."""
 
@@ -205,14 +207,24 @@ class RaftLog:
     def accept_applying(self, index: u64, size: u64, allow_unstable: bool) -> None:
         """Entries up to `index`, of `size` encoded bytes, have been handed out for applying."""
         self.applying = index
+        self.handed_out[index] = size
         self.applying_size += size
         self.applying_paused = self.applying_size >= self.max_applying_size or index < self.max_appliable_index(
             allow_unstable
         )
         self.unstable.release(index)
 
-    def applied_to(self, index: u64, size: u64) -> None:
-        """The application has applied up to `index`, of which `size` encoded bytes are newly acknowledged.
+    def take_back(self, index: u64) -> None:
+        """The batch that ends at `index` is acknowledged; nothing if it was already, or a snapshot has overtaken it."""
+        self.applying_size -= self.handed_out.pop(index, 0)
+
+    def take_back_up_to(self, index: u64) -> None:
+        """A snapshot at `index` has overtaken every batch that ends there or before."""
+        for last in [last for last in self.handed_out if last <= index]:
+            self.take_back(last)
+
+    def applied_to(self, index: u64) -> None:
+        """The application has applied up to `index`.
 
         Raises InvariantError unless applied <= index <= committed.
         """
@@ -221,7 +233,6 @@ class RaftLog:
         self.applied = index
         if self.applying < index:
             self.applying = index
-        self.applying_size = self.applying_size - size if self.applying_size > size else 0
         self.applying_paused = self.applying_size >= self.max_applying_size
 
     def stable_to(self, term: u64, index: u64) -> None:

@@ -35,7 +35,7 @@ from pyraft.errors import (
     ReadDroppedError,
     StepError,
 )
-from pyraft.handout import Handout, hand_out, is_due, note_told, settle
+from pyraft.handout import Handout, check_changes, count_changes, hand_out, is_due, note_told, settle
 from pyraft.ready import Ready
 from pyraft.status import BasicStatus, Status, basic_status_of, status_of
 from pyraft.types import (
@@ -46,7 +46,6 @@ from pyraft.types import (
     CampaignRefusal,
     SnapshotStatus,
     TransferRefusal,
-    encoded_size,
     payload_size,
     u64,
 )
@@ -250,7 +249,10 @@ class RawNode:
         if last > r.log.applying:
             r.anomalies.ignored_storage_answers += 1
             return
-        durability.handle_applied(r, last, encoded_size(m.entries), payload_size(m.entries))
+        durability.handle_applied(r, last, payload_size(m.entries))
+        changes = count_changes(m.entries)
+        if changes != 0:
+            check_changes(r, changes, last)
 
     # -- requests of the application
 
@@ -305,15 +307,18 @@ class RawNode:
         configuration that follows, to be kept in snapshots. An application that rejects a change does not call this.
 
         A change that was handed out before a snapshot was received is part of that snapshot already: until the snapshot
-        is durable the call changes nothing, and afterwards entries up to its index are not to be applied any more.
+        is durable the call changes nothing here. It returns the configuration that belongs to the change all the same,
+        to be kept with its index; afterwards entries up to the snapshot's index are not to be applied any more.
         Raises ConfChangeError, and nothing has changed, if the change is impossible; TypeError if it is none.
         """
         asked = ConfChangeV2() if change is None else _check_change(change)
         if self._closed:
             self._refuse()
         r = self._raft
-        if r.log.unstable.snapshot is not None:
-            return r.tracker.config.conf_state()
+        r.changes_applied += 1
+        if r.applied_config is not None:
+            r.applied_config = membership.config_after(r, r.applied_config, asked)
+            return r.applied_config.conf_state()
         config, progress = membership.next_config(r, asked)
         self._closed = True
         try:
@@ -368,6 +373,7 @@ class RawNode:
         """
         if self._closed:
             self._refuse()
+        _check_id(target)
         if not 0 < target <= MAX_INTEGER:
             return TransferRefusal.UNKNOWN
         self._closed = True

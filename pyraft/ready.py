@@ -128,8 +128,8 @@ class Ready:
     `snapshot`: received from the leader, to replace the log up to its index; None if there is none.
     `committed_entries`: to be applied; may overlap `entries` unless writes are asynchronous. `messages`: to be sent
     after persisting, or at once when writes are asynchronous. `read_states`, `aborted_reads`: answers to reads.
-    `refused_conf_changes`: proposals of this leader that became empty entries. `must_sync`: the write must be durable
-    before `messages` are sent; as in the reference it does not speak of the snapshot, which always must be.
+    `refused_conf_changes`: proposals of this leader that became empty entries. `must_sync`: what is to be persisted
+    must be durable before `messages` are sent. (The reference's MustSync does not speak of the snapshot.)
     """
 
     __slots__ = (

@@ -71,7 +71,7 @@ class BasicStatus:
 
     @property
     def term_jump(self) -> bool:
-        """A message raised the term by more than 2^32 at once."""
+        """A message would have raised the term by more than 2^32 at once. It was refused."""
         return self.anomalies.term_jump
 
 

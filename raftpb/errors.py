@@ -24,6 +24,7 @@ class InvalidReason(Enum):
     BAD_SENDER = "bad sender"
     ZERO_TERM = "term is zero"
     UNEXPECTED_TERM = "unexpected term"
+    TERM_JUMP = "term too far ahead"
     BAD_PROPOSAL = "bad proposal"
     BAD_ENTRIES = "bad entries"
     BAD_CONTEXT = "bad context"

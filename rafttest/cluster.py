@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from pyraft.config import Config
+from pyraft.errors import PeerNotFoundError
 from pyraft.trace_logger import TraceLogger
 from raftpb.enums import MSG_APP_RESP, MSG_PRE_VOTE_RESP, MSG_VOTE_RESP, MessageType
 from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Message
@@ -93,8 +94,12 @@ class Cluster:
         return taken
 
     def deliver(self, node: Node, message: Message) -> None:
-        """Step `message` at its recipient. Raises what the core raises."""
+        """Step `message` at its recipient. Raises what the core raises. As in the reference, what a node that was removed
+        says of its own disk raises PeerNotFoundError.
+        """
         if _answers_storage(message):
+            if message.from_ == node.id and not node.raw.basic_status().is_member:
+                raise PeerNotFoundError(message)
             node.raw.step_storage(message)
         else:
             node.raw.step(message)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pyraft.config import Config
 from pyraft.memory_storage import MemoryStorage
 from pyraft.rawnode import RawNode
+from pyraft.ready import Ready
 from raftpb.codec import decode_conf_change, decode_conf_change_v2
 from raftpb.confchange import AnyConfChange
 from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL
@@ -71,8 +72,17 @@ class Node:
         self.config = config
         self.storage = storage
         self.raw = RawNode(config)
+        hard_state = storage.initial_state()[0]
+        self._promised = (hard_state.term, hard_state.vote)
         self.append_work: deque[Message] = deque()
         self.apply_work: deque[Message] = deque()
+
+    def reference_must_sync(self, ready: Ready) -> bool:
+        """The reference's MustSync for `ready`, which is the latest: it does not speak of the snapshot."""
+        before = self._promised
+        if ready.hard_state is not None:
+            self._promised = (ready.hard_state.term, ready.hard_state.vote)
+        return bool(ready.entries) or self._promised != before
 
     def process_append(self, hard_state: HardState | None, entries: list[Entry], snapshot: Snapshot | None) -> None:
         """Write what a Ready, or a message to the append thread, brings."""

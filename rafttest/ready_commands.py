@@ -68,7 +68,7 @@ def stabilize(cluster: Cluster, command: Command) -> None:
 def handle_ready(cluster: Cluster, node: Node) -> None:
     """Show and handle one Ready, which may be empty."""
     ready = node.raw.ready()
-    cluster.output.write(describe_ready(ready))
+    cluster.output.write(describe_ready(ready, must_sync=node.reference_must_sync(ready)))
     asynchronous = node.config.async_storage_writes
     if not asynchronous:
         node.process_append(ready.hard_state, ready.entries, ready.snapshot)

@@ -77,6 +77,7 @@ SETTINGS: Final[dict[str, Callable[[Config], Config]]] = {
     "asynchronous": lambda config: replace(config, async_storage_writes=True),
     "reference": _reference,
     "leases": lambda config: replace(config, read_only_option=ReadOnlyOption.ReadOnlyLeaseBased),
+    "batching": lambda config: replace(config, batch_append=True, max_size_per_msg=200),
     "tight": lambda config: replace(
         config,
         max_size_per_msg=0,

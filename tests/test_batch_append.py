@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness import Host, acked, beat_back, follow, leader, rejected
+from harness import Host, acked, beat_back, follow, leader
 from hypothesis import given
 from hypothesis import strategies as st
 

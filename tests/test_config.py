@@ -44,7 +44,6 @@ SIZES = [
     "max_size_per_msg",
     "max_committed_size_per_ready",
     "max_uncommitted_entries_size",
-    "max_inflight_bytes",
     "max_entry_size",
     "max_pending_reads",
 ]
@@ -71,6 +70,18 @@ SWITCHES = [field.name for field in dataclasses.fields(Config) if field.type == 
             "election_tick",
             f"{2**62} is beyond any clock; ten heartbeats are usual",
             id="election_tick: for ever",
+        ),
+        pytest.param(
+            {"max_inflight_bytes": -1},
+            "max_inflight_bytes",
+            "-1 is not in [0, 2^63)",
+            id="max_inflight_bytes: negative",
+        ),
+        pytest.param(
+            {"max_inflight_bytes": True},
+            "max_inflight_bytes",
+            "True is not an integer, nor None",
+            id="max_inflight_bytes: a switch",
         ),
         pytest.param({"applied": -1}, "applied", "-1 is not in [0, 2^63)", id="applied: negative"),
         pytest.param({"max_inflight_msgs": 0}, "max_inflight_msgs", "0 is not in [1, 2^63)", id="window: 0"),
@@ -135,7 +146,7 @@ def test_what_cannot_be(options: dict[str, Any], field: str, text: str) -> None:
 
 def test_every_number_and_every_switch_is_in_the_table() -> None:
     """A new knob is checked like the others."""
-    others = {"storage", "conf_state", "read_only_option", "random", "logger", "trace_logger"}
+    others = {"max_inflight_bytes", "storage", "conf_state", "read_only_option", "random", "logger", "trace_logger"}
     assert {*COUNTS, *SWITCHES, *others} == {field.name for field in dataclasses.fields(Config)}
 
 
@@ -276,3 +287,23 @@ def test_the_core_logs_to_the_standard_logger(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.INFO, "pyraft"):
         RawNode(Config(id=10, storage=MemoryStorage()))
     assert "a: follower at term 0" in caplog.messages
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("given", "max_size", "expected"),
+    [
+        pytest.param(None, MIB, 32 * MIB, id="not given"),
+        pytest.param(None, 0, 32 * MIB, id="one entry a message"),
+        pytest.param(None, 8 * MIB, 32 * MIB, id="four messages of 8 MiB"),
+        pytest.param(None, 9 * MIB, 36 * MIB, id="four large messages"),
+        pytest.param(None, NO_LIMIT, NO_LIMIT, id="messages of any size"),
+        pytest.param(0, MIB, NO_LIMIT, id="no limit"),
+        pytest.param(3 * MIB, MIB, 3 * MIB, id="given"),
+    ],
+)
+def test_how_many_bytes_may_be_under_way(given: int | None, max_size: int, expected: int) -> None:
+    config = make(max_inflight_bytes=given, max_size_per_msg=max_size, max_committed_size_per_ready=MIB)
+    assert config.inflight_bytes() == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 from pyraft import (
     ConfChangeError,
     DropReason,
-    PeerNotFoundError,
+    NullLogger,
     ProposalDroppedError,
     RefusedConfChange,
     Role,
@@ -38,6 +39,7 @@ from raftpb.enums import (
     MSG_APP,
     MSG_APP_RESP,
     MSG_PROP,
+    MSG_TIMEOUT_NOW,
     ConfChangeTransition,
 )
 from raftpb.message import ConfState, Entry, Message
@@ -263,7 +265,7 @@ def test_an_impossible_change_changes_nothing(start: ConfState, wanted: ConfChan
     before = node.raw.export_state()
     with pytest.raises(ConfChangeError, match=text):
         node.raw.apply_conf_change(wanted)
-    assert node.raw.export_state() == before
+    assert replace(node.raw.export_state(), changes_applied=0) == before
     node.raw.tick()
 
 
@@ -481,23 +483,64 @@ def test_a_removed_leader_that_stays_ignores_its_own_acknowledgements() -> None:
         if async_storage_writes:
             node.begin()
             response = of_type(node.append_work[0].responses, MSG_APP_RESP)[-1]
-            with pytest.raises(PeerNotFoundError):
-                node.raw.step_storage(response)
+            node.raw.step_storage(response)
         else:
             node.settle()
         assert node.commit == 1
 
 
 def test_the_last_voter_cannot_be_removed() -> None:
-    """It is committed; whoever applies it has to refuse it, and all do alike."""
+    """The leader refuses it. Committed, it would fail on every node, and at each restart again."""
     cluster = Cluster((1,), (2,))
+    cluster.elect(1)
+    cluster.change(1, change("r1"))
+    assert [(one.index, one.reason) for one in cluster[1].refused] == [(2, "impossible: removed all voters")]
+    cluster.change(2, change("r1"))
+    assert [one.index for one in cluster[1].refused] == [2, 3], "also where a follower forwards it"
+    assert not cluster[1].impossible
+    assert not cluster[2].impossible
+    assert {config(each) for each in cluster.hosts.values()} == {"voters=(1) learners=(2)"}
+    cluster.propose(1, b"x")
+    assert cluster[2].data() == [b"x"]
+
+
+@pytest.mark.parametrize(
+    ("start", "asked", "reason"),
+    [
+        pytest.param("r3 v4", change("", EXPLICIT), "config is already joint", id="an empty change with a transition"),
+        pytest.param("", change("r1 r2 r3"), "removed all voters", id="everybody, through a joint configuration"),
+        pytest.param("", change("r1 l1 r2 l2 r3 l3"), "removed all voters", id="everybody becomes a learner"),
+    ],
+)
+def test_a_change_that_could_not_be_applied_is_refused_by_the_leader(
+    start: str, asked: ConfChangeV2, reason: str
+) -> None:
+    cluster = Cluster()
+    cluster.elect(1)
+    if start:
+        cluster.change(1, change(start, EXPLICIT))
+    before = config(cluster[1])
+    cluster.change(1, asked)
+    assert [one.reason for one in cluster[1].refused] == [f"impossible: {reason}"]
+    assert config(cluster[1]) == before
+    assert not cluster[1].impossible
+    cluster.propose(1, b"x")
+    assert cluster[2].data() == [b"x"]
+
+
+def test_unchecked_an_impossible_change_is_committed_and_each_node_goes_on() -> None:
+    """As from a leader of an older version: `apply_conf_change` refuses it, the configuration stays, the node lives."""
+    cluster = Cluster((1,), (2,), disable_conf_change_validation=True)
     cluster.elect(1)
     cluster.change(1, change("r1"))
     assert [entry.index for entry in cluster[1].impossible] == [2]
     assert [entry.index for entry in cluster[2].impossible] == [2]
-    assert {config(each) for each in cluster.hosts.values()} == {"voters=(1) learners=(2)"}
+    cluster.restart(2)
+    cluster.settle()
     cluster.propose(1, b"x")
+    assert [entry.index for entry in cluster[2].impossible] == [2]
     assert cluster[2].data() == [b"x"]
+    assert {config(each) for each in cluster.hosts.values()} == {"voters=(1) learners=(2)"}
 
 
 # Learners
@@ -561,3 +604,73 @@ def test_all_members_come_to_the_same_configuration(
     assert {config(cluster[id]) for id in members} == {config(lead)}
     assert all(cluster[id].data() == [b"last"] for id in members)
     assert len({tuple(entry.index for entry in cluster[id].impossible) for id in members}) == 1
+
+
+# A joint configuration is left, whatever dropped the first attempt
+
+
+def _joint_during_a_transfer(retry: bool) -> Cluster:
+    """1 leads; its change to a joint configuration is applied while it transfers to 2, whose MsgTimeoutNow is lost."""
+    cluster = Cluster(retry_auto_leave=retry)
+    cluster.elect(1)
+    cluster.loses = lambda m: m.type is MSG_TIMEOUT_NOW
+    cluster[1].raw.propose_conf_change(change("r3 l4"))
+    cluster.work()
+    assert cluster[1].raw.transfer_leader(2) is None
+    cluster.settle()
+    assert cluster[1].raw.status().config.auto_leave
+    return cluster
+
+
+@pytest.mark.parametrize("retry", [True, False])
+@pytest.mark.parametrize(
+    "end",
+    [
+        pytest.param(lambda cluster: cluster.tick(11), id="it times out"),
+        pytest.param(lambda cluster: (cluster[1].raw.transfer_leader(1), cluster.tick(1)), id="a transfer to oneself"),
+    ],
+)
+def test_a_joint_configuration_is_left_once_a_transfer_came_to_nothing(
+    retry: bool, end: Callable[[Cluster], object]
+) -> None:
+    """Nobody writes anything, so nothing else is applied that would bring the next attempt."""
+    cluster = _joint_during_a_transfer(retry)
+    end(cluster)
+    cluster.tick(30)
+    assert cluster[1].raw.status().config.is_joint() is not retry
+
+
+def test_it_is_not_tried_while_the_transfer_goes_on() -> None:
+    cluster = _joint_during_a_transfer(True)
+    last = cluster[1].last
+    cluster.tick(5)
+    assert cluster[1].last == last
+
+
+# apply_conf_change is forgotten
+
+
+class _Warnings(NullLogger):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def warning(self, text: str, *values: object) -> None:
+        self.texts.append(text % values)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("called", [True, False])
+def test_a_change_that_is_applied_without_the_call_is_told(asynchronous: bool, called: bool) -> None:
+    logger = _Warnings()
+    node = ready_leader(logger=logger, async_storage_writes=asynchronous)
+    if not called:
+        node.apply = lambda entries: None  # type: ignore[method-assign]
+    for step in ("l4", "r4"):
+        node.raw.propose_conf_change(change(step))
+        node.settle()
+        node.step(acked(node.last, node.term))
+    told = [text for text in logger.texts if "apply_conf_change" in text]
+    assert len(told) == (0 if called else 1 if node.refused else 2)
+    if not called:
+        assert "without apply_conf_change()" in told[0]
+        assert "1: 1 of 1 membership changes up to entry 2" in told[0]

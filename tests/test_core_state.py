@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import random_cluster
+from harness import append, heartbeat, host
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_cluster import MOVES, SETTINGS, SIZE, Move, RandomCluster, long_history
@@ -63,6 +64,35 @@ def said(setting: str, seed: int, history: list[Move], rebuilt: bool = False) ->
     return cluster.said
 
 
+def of_a_node_that_lost_its_log() -> CoreState:
+    """It has heard of a commit index beyond its log, and has refused an append since."""
+    node = host()
+    node.step(heartbeat(1, commit=9))
+    node.step(append(1, (1, 9)))
+    return node.raw.export_state()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_what_was_exported_does_not_change(setting: str, seed: int) -> None:
+    """Whatever is done to the node afterwards, or to one that was built from the export."""
+    cluster = long_history(setting, seed)
+    told = [(state, repr(state)) for state in cluster.said if isinstance(state, CoreState)]
+    assert told
+    assert all(repr(state) == text for state, text in told)
+
+
+@settings(max_examples=5 * settings().max_examples)
+@given(st.sampled_from(sorted(SETTINGS)), st.integers(0, 3), moves, moves)
+def test_nor_while_the_node_goes_on(setting: str, seed: int, before: list[Move], after: list[Move]) -> None:
+    cluster = RandomCluster(setting, seed, False)
+    cluster.play([("lead", 0, 11), *before])
+    states = [member.raw.export_state() for member in cluster.members if not member.awaits_advance]
+    texts = [repr(state) for state in states]
+    cluster.play([("propose", 0, 1), *after])
+    assert [repr(state) for state in states] == texts
+
+
 def test_those_histories_leave_no_field_untouched() -> None:
     """A field that never changes would prove nothing."""
     states = [
@@ -72,6 +102,7 @@ def test_those_histories_leave_no_field_untouched() -> None:
         for state in long_history(setting, seed).said
         if isinstance(state, CoreState)
     ]
+    states.append(of_a_node_that_lost_its_log())
     for field in dataclasses.fields(CoreState):
         first = getattr(states[0], field.name)
         assert any(getattr(state, field.name) != first for state in states), field.name

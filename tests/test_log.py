@@ -80,6 +80,12 @@ def log_of(storage: MemoryStorage, *unstable: int, committed: int = 0, limit: in
     return log
 
 
+def acknowledge(log: RaftLog, index: int) -> None:
+    """The application has applied the batch that ends at `index`; the answer may come late, or twice."""
+    log.take_back(index)
+    log.applied_to(max(index, log.applied))
+
+
 # -- where it begins
 
 
@@ -318,7 +324,7 @@ def test_the_steady_state_asks_the_storage_nothing() -> None:
     log = RaftLog(source_of(storage), NO_LIMIT)
     log.commit_to(1)
     log.accept_applying(1, 4, True)
-    log.applied_to(1, 4)
+    acknowledge(log, 1)
     assert log.last_term() == 1
     storage.calls.clear()
     for index in range(2, 50):
@@ -330,7 +336,7 @@ def test_the_steady_state_asks_the_storage_nothing() -> None:
         handed = log.next_committed(False)
         assert [entry.index for entry in handed] == [index]
         log.accept_applying(index, 4, False)
-        log.applied_to(index, 4)
+        acknowledge(log, index)
     assert not storage.calls
 
 
@@ -364,14 +370,18 @@ def test_entries_are_handed_out_within_what_the_limit_leaves() -> None:
     log = log_of(MemoryStorage(), 1, 1, 1, 1, committed=4, limit=10)
     first = log.next_committed(True)
     assert first == run(1, 1, 1)
-    log.accept_applying(2, 8, True)
+    log.accept_applying(1, 4, True)
+    log.accept_applying(2, 4, True)
     assert log.applying_paused, "the slice was cut"
     assert log.next_committed(True) is NO_ENTRIES
-    log.applied_to(1, 4)
+    acknowledge(log, 1)
     assert not log.applying_paused
     assert log.next_committed(True) == run(3, 1), "6 bytes are left, one entry fits"
     log.accept_applying(3, 4, True)
-    log.applied_to(3, 100)
+    acknowledge(log, 3)
+    assert (log.applying_size, log.applied, log.applying) == (4, 3, 3), "the second batch is not answered yet"
+    acknowledge(log, 2)
+    acknowledge(log, 2)
     assert (log.applying_size, log.applied, log.applying) == (0, 3, 3)
 
 
@@ -383,7 +393,7 @@ def test_a_hand_out_that_reaches_the_limit_pauses() -> None:
     log.append(run(3, 1))
     log.commit_to(3)
     assert not log.has_next_committed(True)
-    log.applied_to(2, 8)
+    acknowledge(log, 2)
     assert log.next_committed(True) == run(3, 1)
 
 
@@ -398,9 +408,9 @@ def test_what_is_still_out_pauses_after_an_acknowledgement() -> None:
     log = log_of(MemoryStorage(), 1, 1, 1, committed=3, limit=4)
     log.accept_applying(1, 4, True)
     log.accept_applying(2, 4, True)
-    log.applied_to(1, 4)
+    acknowledge(log, 1)
     assert log.applying_paused, "as much is out as may be"
-    log.applied_to(2, 4)
+    acknowledge(log, 2)
     assert not log.applying_paused
 
 
@@ -420,15 +430,15 @@ def test_what_is_durable_and_handed_out_is_not_kept(handed_first: bool) -> None:
 
 def test_the_same_may_be_applied_again() -> None:
     log = log_of(MemoryStorage(), 1, 1, committed=2)
-    log.applied_to(2, 0)
-    log.applied_to(2, 0)
+    log.applied_to(2)
+    log.applied_to(2)
     assert log.applied == 2
 
 
 def test_what_was_not_handed_out_can_be_applied() -> None:
     """After a snapshot the application is further than it was told."""
     log = log_of(MemoryStorage(), 1, 1, 1, committed=3)
-    log.applied_to(2, 0)
+    log.applied_to(2)
     assert (log.applied, log.applying) == (2, 2)
     assert log.next_committed(True) == run(3, 1)
 
@@ -436,9 +446,9 @@ def test_what_was_not_handed_out_can_be_applied() -> None:
 @pytest.mark.parametrize("index", [0, 3], ids=["back", "beyond the commit index"])
 def test_the_applied_index_moves_forward_up_to_the_commit_index(index: int) -> None:
     log = log_of(MemoryStorage(), 1, 1, 1, committed=2)
-    log.applied_to(1, 0)
+    log.applied_to(1)
     with pytest.raises(InvariantError, match=rf"^applied index {index} is not in \[1, committed 2\]$"):
-        log.applied_to(index, 0)
+        log.applied_to(index)
     assert log.applied == 1
 
 
@@ -466,7 +476,7 @@ def test_a_snapshot_that_waits_comes_before_what_follows_it() -> None:
     log.commit_to(6)
     assert log.next_committed(True) is NO_ENTRIES
     log.unstable.stable_snapshot_to(5)
-    log.applied_to(5, 0)
+    log.applied_to(5)
     assert log.next_committed(True) == run(6, 2)
 
 
@@ -675,7 +685,7 @@ class LogMachine(RuleBasedStateMachine):
                 self.snapshot = None
                 self.snapshot_taken = False
             self.log.unstable.stable_snapshot_to(index)
-            self.apply_up_to(max(index, self.applied), 0)
+            self.apply_up_to(max(index, self.applied))
 
     @rule(index=st.integers(0, 60), wrong_by=st.sampled_from([-1, 1]))
     def be_told_of_another_entry(self, index: int, wrong_by: int) -> None:
@@ -708,11 +718,12 @@ class LogMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.outstanding)
     @rule()
     def apply(self) -> None:
-        end, size = self.outstanding.popleft()
-        self.apply_up_to(max(end, self.applied), size)
+        end, _ = self.outstanding.popleft()
+        self.log.take_back(end)
+        self.apply_up_to(max(end, self.applied))
 
-    def apply_up_to(self, index: int, size: int) -> None:
-        self.log.applied_to(index, size)
+    def apply_up_to(self, index: int) -> None:
+        self.log.applied_to(index)
         self.applied = index
         self.applying = max(self.applying, index)
         self.paused = self.outstanding_size() >= self.limit

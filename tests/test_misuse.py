@@ -31,7 +31,7 @@ from pyraft import (
 )
 from pyraft.types import MAX_INTEGER
 from raftpb.codec import encode_conf_change
-from raftpb.confchange import ConfChange, ConfChangeSingle, ConfChangeV2
+from raftpb.confchange import ConfChange, ConfChangeSingle, ConfChangeV2, parse_changes
 from raftpb.enums import (
     ADD_LEARNER_NODE,
     ADD_NODE,
@@ -361,7 +361,10 @@ def test_a_change_that_a_snapshot_brings_already_is_not_applied_on_top_of_it() -
     work = made.apply_work.popleft()
     members = ConfState((1, 2, 3))
     made.raw.step(snapshot_message(1, Snapshot(b"", SnapshotMetadata(members, 9, 1))))
-    assert made.raw.apply_conf_change(ConfChange(ADD_LEARNER_NODE, 4)) == members
+    of_the_entry = ConfState((1, 2, 3), (4,))
+    assert made.raw.apply_conf_change(ConfChange(ADD_LEARNER_NODE, 4)) == of_the_entry, "what belongs to its index"
+    with pytest.raises(ConfChangeError):
+        made.raw.apply_conf_change(ConfChangeV2(parse_changes("r1 r2 r3"), TRANSITION_JOINT_EXPLICIT))
     assert made.raw.status().config.conf_state() == members
     made.raw.step_storage(work.responses[0])
     made.settle()

@@ -115,7 +115,7 @@ def test_what_makes_none(move: Callable[[RawNode], object]) -> None:
             lambda node: node.step(vote_for(2, (1, 2), b"CampaignTransfer")), True, HardState(2, 2, 0), id="vote"
         ),
         pytest.param(lambda node: node.step(heartbeat(1, 1)), False, HardState(1, 0, 1), id="commit index"),
-        pytest.param(lambda node: node.step(snapshot_message(1, SNAPSHOT)), False, HardState(1, 0, 9), id="snapshot"),
+        pytest.param(lambda node: node.step(snapshot_message(1, SNAPSHOT)), True, HardState(1, 0, 9), id="snapshot"),
         pytest.param(lambda node: node.step(heartbeat(1)), False, None, id="message"),
         pytest.param(lambda node: node.forget_leader(), False, None, id="leader"),
         pytest.param(lambda node: None, False, None, id="nothing"),

@@ -25,7 +25,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyraft import AbortedRead, ReadDroppedError, ReadDropReason, ReadOnlyOption, ReadState, Role
-from raftpb.enums import MSG_APP, MSG_HEARTBEAT, MSG_READ_INDEX, MSG_READ_INDEX_RESP
+from raftpb.codec import encode_conf_change_v2
+from raftpb.enums import ENTRY_CONF_CHANGE_V2, MSG_APP, MSG_HEARTBEAT, MSG_READ_INDEX, MSG_READ_INDEX_RESP
 from raftpb.message import ConfState, Entry, Message
 
 LEASE_BASED = ReadOnlyOption.ReadOnlyLeaseBased
@@ -493,3 +494,60 @@ def test_reads_from_everywhere(async_storage_writes: bool) -> None:
     assert {id: [state.context for state in each.read_states] for id, each in cluster.hosts.items()} == {
         id: [b"of %d" % id] for id in cluster.hosts
     }
+
+
+# The quorum shrinks while a read waits
+
+
+def _removing_2(**knobs: Any) -> Host:
+    """A leader of two voters that has proposed the removal of 2, and was asked for a read."""
+    node = leader(voters=(1, 2), **knobs)
+    node.step(acked(node.last, node.term))
+    node.raw.propose_conf_change(change("r2"))
+    node.settle()
+    node.raw.read_index(b"waits")
+    node.settle()  # its heartbeat is lost
+    return node
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_a_read_that_waits_is_answered_when_its_leader_is_the_only_voter_left(on: bool) -> None:
+    node = _removing_2(recheck_reads=on)
+    node.step(acked(node.last, node.term))
+    assert node.raw.status().config.voters == (1,)
+    assert [state.context for state in node.read_states] == ([b"waits"] if on else [])
+    node.tick(100)
+    assert node.raw.status().pending_reads == (0 if on else 1)
+
+
+def test_a_read_is_answered_by_what_the_new_quorum_has_confirmed_before() -> None:
+    """Of five voters two have confirmed it; of the three that are left they are a quorum."""
+    node = leader(voters=(1, 2, 3, 4, 5))
+    node.step(*[acked(node.last, node.term, from_=id) for id in (2, 3)])
+    node.raw.propose_conf_change(change("r4 r5"))
+    node.settle()
+    node.raw.read_index(b"r")
+    context = of_type(node.settle(), MSG_HEARTBEAT)[0].context
+    node.step(beat_back(node.term, context, from_=2))
+    assert node.read_states == []
+    node.step(*[acked(node.last, node.term, from_=id) for id in (2, 3)])
+    assert node.raw.status().config.is_joint(), "both halves have to confirm: nothing new"
+    node.step(*[acked(node.last, node.term, from_=id) for id in (2, 3)])
+    assert node.raw.status().config.voters == (1, 2, 3)
+    assert [state.context for state in node.read_states] == [b"r"]
+
+
+def test_a_read_that_was_postponed_is_taken_up_when_the_shrunk_quorum_commits() -> None:
+    """The first commit of the term follows from the removal of who did not answer."""
+    node = host((1, 1), voters=(1, 2), commit=1, pre_vote=False)
+    node.storage.append([Entry(ENTRY_CONF_CHANGE_V2, 1, 3, encode_conf_change_v2(change("r2")))])
+    node = node.restart()
+    elect(node)
+    node.step(acked(3, node.term))  # the removal, of an earlier term, and not this term's entry
+    node.raw.read_index(b"postponed")
+    assert node.settle() is not None
+    assert node.read_states == []
+    assert not node.raw.status().committed_in_term
+    node.raw.apply_conf_change(change("r2"))
+    node.settle()
+    assert [state.context for state in node.read_states] == [b"postponed"]

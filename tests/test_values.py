@@ -15,6 +15,7 @@ from pyraft import (
     Anomalies,
     BasicStatus,
     Config,
+    InvalidMessageError,
     MemoryStorage,
     NullLogger,
     Peer,
@@ -199,11 +200,15 @@ def test_a_leader_without_a_commit_in_its_term_is_told_apart() -> None:
 
 def test_suspicions_are_in_the_status() -> None:
     node = led().members[1].raw
-    node.step(Message(MSG_HEARTBEAT, 2, 1, node.basic_status().term + 2**33, commit=99))
+    with pytest.raises(InvalidMessageError):
+        node.step(Message(MSG_HEARTBEAT, 2, 1, node.basic_status().term + 2**33))
+    node.step(Message(MSG_HEARTBEAT, 2, 1, node.basic_status().term, commit=99))
     status = node.basic_status()
     assert status.term_jump
     assert status.log_loss_suspected.startswith("leader 1 of term ")
-    assert status.anomalies == Anomalies(term_jump=True, log_loss_suspected=status.log_loss_suspected)
+    assert status.anomalies == Anomalies(
+        refused_messages=1, term_jump=True, log_loss_suspected=status.log_loss_suspected
+    )
 
 
 def test_a_status_is_a_copy() -> None:

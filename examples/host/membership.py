@@ -128,6 +128,14 @@ class Members:
                 raise ChangeRefusedError(f"where member {id} is has to be said")
             if step.type not in _ADDING and id not in everybody:
                 raise ChangeRefusedError(f"{id} is not a member")
+        voters = set(self.conf_state.voters)
+        for step in change.steps:
+            if step.type is ConfChangeType.ConfChangeAddNode:
+                voters.add(step.node_id)
+            else:
+                voters.discard(step.node_id)
+        if self.conf_state.voters and not voters:
+            raise ChangeRefusedError("that would have removed all voters")
         for id, url in change.urls.items():
             _check_url(url)
             for other, taken in self.urls.items():

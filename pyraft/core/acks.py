@@ -57,7 +57,8 @@ def _handle_rejection(r: Raft, m: Message, progress: Progress) -> None:
         r.anomalies.retracted_acks += 1
         if r.doubt_retracted_acks:
             return
-    if progress.maybe_decrease(m.index, next_probe_index(r.log, m.reject_hint, m.log_term)):
+    hint: u64 = m.reject_hint if m.reject_hint < m.index else m.index
+    if progress.maybe_decrease(m.index, next_probe_index(r.log, hint, m.log_term)):
         if progress.state is REPLICATE:
             progress.become_probe()
         replication.maybe_send_append(r, progress, True)

@@ -8,8 +8,6 @@ from __future__ import annotations
 from pyraft.core import proposals
 from pyraft.core.raft import Raft
 from pyraft.types import LEADER, u64
-from raftpb.enums import ENTRY_CONF_CHANGE_V2
-from raftpb.message import Entry
 
 
 def handle_appended(r: Raft, term: u64, last_term: u64, last_index: u64) -> None:
@@ -24,24 +22,25 @@ def handle_appended(r: Raft, term: u64, last_term: u64, last_index: u64) -> None
 def handle_snapshot_appended(r: Raft, index: u64) -> None:
     """The snapshot at `index` is durable, and with it applied."""
     r.log.unstable.stable_snapshot_to(index)
-    _applied_to(r, index if index > r.log.applied else r.log.applied, 0)
+    if r.log.unstable.snapshot is None:
+        r.applied_config = None
+    r.log.take_back_up_to(index)
+    _applied_to(r, index if index > r.log.applied else r.log.applied)
 
 
-def handle_applied(r: Raft, index: u64, encoded_bytes: u64, payload_bytes: u64) -> None:
-    """Entries up to `index`, of these sizes, have been applied. An answer that comes twice, or that a snapshot has
-    overtaken, releases no quota: it is nobody's any more.
+def handle_applied(r: Raft, index: u64, payload_bytes: u64) -> None:
+    """The entries that were handed out up to `index` have been applied. An answer that comes twice, or that a snapshot
+    has overtaken, releases no quota: it is nobody's any more.
     """
     is_news = index > r.log.applied
-    _applied_to(r, index if is_news else r.log.applied, encoded_bytes)
+    r.log.take_back(index)
+    _applied_to(r, index if is_news else r.log.applied)
     if is_news:
         r.quota.release(payload_bytes)
 
 
-def _applied_to(r: Raft, index: u64, encoded_bytes: u64) -> None:
-    """Note it, and leave a joint configuration that is to be left by itself.
-
-    Tried at each apply until it succeeds, also by a later leader: the proposal may be dropped during a transfer.
-    """
-    r.log.applied_to(index, encoded_bytes)
-    if r.role is LEADER and r.tracker.config.auto_leave and r.log.applied >= r.pending_conf_index:
-        proposals.propose(r, [Entry(ENTRY_CONF_CHANGE_V2)])
+def _applied_to(r: Raft, index: u64) -> None:
+    """Note it, and leave a joint configuration that is to be left by itself: at each apply, also by a later leader."""
+    r.log.applied_to(index)
+    if r.role is LEADER and r.tracker.config.auto_leave:
+        proposals.leave_joint(r)

@@ -12,7 +12,7 @@ from pyraft.ready import RefusedConfChange
 from pyraft.types import NONE_ID, u64
 from raftpb.codec import decode_conf_change, decode_conf_change_v2
 from raftpb.confchange import ConfChangeV2
-from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL
+from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_CONF_CHANGE_V2, ENTRY_NORMAL
 from raftpb.message import Entry
 
 
@@ -38,6 +38,14 @@ def propose(r: Raft, entries: list[Entry]) -> DropReason | None:
         r.refused_conf_changes.extend(refused)
     replication.broadcast_append(r)
     return None
+
+
+def leave_joint(r: Raft) -> None:
+    """Propose, on the leader, to leave a joint configuration that is to be left by itself, once it is applied and no
+    membership change is on its way. The proposal may be dropped, as during a transfer; it is made again later.
+    """
+    if r.log.applied >= r.pending_conf_index:
+        propose(r, [Entry(ENTRY_CONF_CHANGE_V2)])
 
 
 def _check_conf_changes(r: Raft, entries: list[Entry], refused: list[RefusedConfChange]) -> list[Entry]:

@@ -23,6 +23,7 @@ from pyraft.read_queue import PendingRead, ReadQueue
 from pyraft.ready import AbortedRead, ReadState, RefusedConfChange
 from pyraft.source import source_of
 from pyraft.state_trace import StateTracer
+from pyraft.tracker.configuration import Configuration
 from pyraft.tracker.tracker import ProgressTracker
 from pyraft.types import FOLLOWER, LEASE_BASED, NO_LIMIT, NONE_ID, Role, u64
 from raftpb.enums import (
@@ -62,6 +63,8 @@ class Raft:
         self.strict_pre_votes = config.strict_pre_votes
         self.abort_postponed_reads = config.abort_postponed_reads
         self.doubt_retracted_acks = config.doubt_retracted_acks
+        self.recheck_reads = config.recheck_reads
+        self.retry_auto_leave = config.retry_auto_leave
         self.random = config.random
         self.logger = config.logger
         self.tracer = None if config.trace_logger is None else StateTracer(config.trace_logger)
@@ -77,11 +80,18 @@ class Raft:
             source_of(config.storage),
             config.max_committed_size_per_ready or config.max_size_per_msg,
         )
-        self.tracker = ProgressTracker(config.max_inflight_msgs, _or_unlimited(config.max_inflight_bytes))
+        self.tracker = ProgressTracker(config.max_inflight_msgs, config.inflight_bytes())
         self.is_learner = False
         """This node is a learner of the applied configuration."""
         self.is_voter = False
         """This node is a voter of either half of the applied configuration."""
+
+        self.applied_config: Configuration | None = None
+        """While a received snapshot waits for the disk: the configuration of what the application has applied. The
+        tracker then has the snapshot's."""
+
+        self.changes_applied: u64 = 0
+        """Calls of `apply_conf_change` for the batches that are being applied."""
 
         # What this node is.
         self.role: Role = FOLLOWER
@@ -120,6 +130,12 @@ class Raft:
         """Reads that arrived before the first commit of the term."""
         self.forwarded_reads: dict[bytes, int] = {}
         """How often each context was passed on to the leader and is not answered; oldest first, bounded."""
+
+        # A follower that may have lost its log.
+        self.misses_entries = False
+        """The leader has told of a commit index beyond this log, and the two logs have not met since."""
+        self.has_refused = False
+        """An append was refused since the leader's last heartbeat, while `misses_entries`."""
 
         # Waiting for Ready.
         self.msgs: list[Message] = []

@@ -78,10 +78,15 @@ def handle_answer(r: Raft, m: Message) -> None:
 
 
 def handle_confirmation(r: Raft, from_: u64, position: u64) -> None:
-    """A follower has answered the heartbeat that carried `position`; answer the reads that a quorum now vouches for."""
+    """A follower has answered the heartbeat that carried `position`: answer the reads that a quorum has confirmed."""
     if position <= r.reads.confirmed:
         return
     r.reads.acknowledge(from_, position)
+    release_confirmed(r)
+
+
+def release_confirmed(r: Raft) -> None:
+    """Answer the reads that a quorum of the present configuration has confirmed, and renew the lease by its answers."""
     config = r.tracker.config
     confirmed = joint_committed_index(config.voters, config.voters_outgoing, r.reads.acked)
     r.lease.confirm(confirmed)

@@ -168,7 +168,8 @@ def handle_append(r: Raft, m: Message) -> None:
     """Append what the leader sent if the entry before it is here, and answer where this log stands.
 
     The answer names the last entry that this message vouches for, not the last of the log: what lies beyond may be the
-    remains of another leader.
+    remains of another leader. A node that may have lost its log refuses once a heartbeat: a leader that sends again at
+    once would otherwise keep both busy for ever.
     """
     log = r.log
     if m.index < log.committed:
@@ -177,12 +178,17 @@ def handle_append(r: Raft, m: Message) -> None:
         r.send(Message(MSG_APP_RESP, m.from_, 0, 0, 0, log.committed))
         return
     if log.maybe_append(m.log_term, m.index, m.entries):
+        r.misses_entries = False
         last_new: u64 = m.index + len(m.entries)
         log.commit_to(m.commit if m.commit < last_new else last_new)
         r.send(Message(MSG_APP_RESP, m.from_, 0, 0, 0, last_new))
         return
     if m.index == log.committed and _contradicts_committed(r, m):
         return
+    if r.misses_entries:
+        if r.has_refused:
+            return
+        r.has_refused = True
     r.logger.debug("%x: has no entry (%d, %d) to append after", r.id, m.log_term, m.index)
     last_index: u64 = log.last_index()
     hint_index, hint_term = log.find_conflict_by_term(m.index if m.index < last_index else last_index, m.log_term)
@@ -225,7 +231,9 @@ def handle_heartbeat(r: Raft, m: Message) -> None:
     that is here may be an old and different one.
     """
     last_index: u64 = r.log.last_index()
+    r.has_refused = False
     if m.commit > last_index:
+        r.misses_entries = True
         r.anomalies.log_loss_suspected = (
             f"leader {m.from_} of term {r.term} knows entry {m.commit} to be here, but the log ends at {last_index}: "
             "was the data directory emptied, an old backup restored, or the message meant for another node?"

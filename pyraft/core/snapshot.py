@@ -36,9 +36,12 @@ def _install(r: Raft, snapshot: Snapshot) -> bool:
         # The log holds all of it: only the commit index is news.
         r.log.commit_to(metadata.index)
         return False
+    if r.log.unstable.snapshot is None:
+        r.applied_config = r.tracker.config
     tracker = r.tracker
     config, progress = restore(conf_state, metadata.index, tracker.max_inflight, tracker.max_inflight_bytes)
     r.log.restore(snapshot)
+    r.misses_entries = False
     membership.switch_to(r, config, progress)
     r.logger.info("%x: restored a snapshot at (%d, %d)", r.id, metadata.term, metadata.index)
     return True

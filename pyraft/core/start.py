@@ -142,7 +142,7 @@ def _restore_applied(r: Raft, applied: u64, covered: u64) -> None:
                 else "the log lost writes that the application has already applied; was the log's disk not synced?"
             ),
         )
-    log.applied_to(applied, 0)
+    log.applied_to(applied)
 
 
 def _check_no_change_is_skipped(r: Raft, covered: u64) -> None:

@@ -12,7 +12,7 @@ Source: thesis §3.3, §6.2, §9.6; etcd raft.go Step, tickElection, tickHeartbe
 
 from __future__ import annotations
 
-from pyraft.core import election, replication, roles, transitions
+from pyraft.core import election, proposals, replication, roles, transitions
 from pyraft.core.raft import Raft
 from pyraft.types import FOLLOWER, LEADER, NONE_ID
 from raftpb.enums import (
@@ -25,9 +25,6 @@ from raftpb.enums import (
     MSG_VOTE,
 )
 from raftpb.message import NO_ENTRIES, Message
-
-_TERM_JUMP = 2**32
-"""No cluster gets through this many elections; a message that claims so is worth a look."""
 
 
 def step(r: Raft, m: Message) -> None:
@@ -56,8 +53,6 @@ def step(r: Raft, m: Message) -> None:
 
 def _enter_higher_term(r: Raft, m: Message) -> None:
     """Follow the sender into its term, unless the message only asks or answers what would be in that term."""
-    if m.term - r.term > _TERM_JUMP:
-        r.anomalies.term_jump = True
     t = m.type
     if t is MSG_PRE_VOTE or (t is MSG_PRE_VOTE_RESP and not m.reject):
         return
@@ -98,6 +93,8 @@ def _tick_leader(r: Raft) -> None:
         if r.check_quorum:
             election.check_quorum(r)
         r.lead_transferee = NONE_ID
+    if r.role is LEADER and r.retry_auto_leave and r.tracker.config.auto_leave and r.lead_transferee == NONE_ID:
+        proposals.leave_joint(r)  # the first attempt may have been dropped
     if r.role is LEADER and r.heartbeat_elapsed >= r.heartbeat_timeout:
         r.heartbeat_elapsed = 0
         replication.broadcast_heartbeat(r)

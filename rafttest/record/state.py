@@ -56,7 +56,7 @@ _NUMBERS: Final = (
     *("id", "term", "vote", "leader", "election_elapsed", "heartbeat_elapsed", "randomized_election_timeout", "ticks"),
     *("promise_ticks_left", "promise_leader", "lease_until", "lead_transferee", "pending_conf_index"),
     "uncommitted_size",
-    *("committed", "applying", "applied", "applying_size", "base", "base_term", "offset", "offset_in_progress"),
+    *("committed", "applying", "applied", "base", "base_term", "offset", "offset_in_progress"),
     *(
         "kept_bytes",
         "reads_confirmed",
@@ -67,10 +67,17 @@ _NUMBERS: Final = (
         "told_leader",
         "append_term",
     ),
-    *("appended_index", "appended_term", "snapshot_index", "applied_index", "applied_encoded_bytes"),
-    "applied_payload_bytes",
+    *("appended_index", "appended_term", "snapshot_index", "applied_index"),
+    *("applied_payload_bytes", "changes", "changes_applied"),
 )
-_FLAGS: Final = ("lease_is_transferred", "applying_paused", "snapshot_in_progress", "awaits_advance")
+_FLAGS: Final = (
+    "lease_is_transferred",
+    "misses_entries",
+    "has_refused",
+    "applying_paused",
+    "snapshot_in_progress",
+    "awaits_advance",
+)
 _ROLES: Final = ("role", "told_role")
 _MESSAGES: Final = ("msgs", "msgs_after_append", "self_messages")
 _READS: Final = ("reads_pending", "postponed_reads")
@@ -103,6 +110,13 @@ class Fields:
         """A number that may be negative."""
         cursor = self.take(name)
         value = cursor.signed()
+        cursor.finish()
+        return value
+
+    def number_or_none(self, name: str) -> int | None:
+        """A number, or None where nothing was written."""
+        cursor = self.take(name)
+        value = None if cursor.is_at_end() else cursor.signed()
         cursor.finish()
         return value
 
@@ -139,6 +153,8 @@ def encode_config(config: Config) -> dict[str, bytes]:
         value: object = getattr(config, field.name)
         if isinstance(value, bool):
             values[field.name] = flag(value)
+        elif value is None:
+            values[field.name] = b""
         elif isinstance(value, int):  # an enum member too
             values[field.name] = signed(int(value))
         else:
@@ -169,6 +185,8 @@ def decode_config(fields: Fields, around: Surroundings) -> Config:
             values[field.name] = _option(fields.number(field.name))
         elif isinstance(default, bool):
             values[field.name] = fields.flag(field.name)
+        elif default is None:
+            values[field.name] = fields.number_or_none(field.name)
         else:
             values[field.name] = fields.number(field.name)
     if values["election_tick"] > MAX_ELECTION_TICK:
@@ -217,6 +235,8 @@ def encode_state(state: CoreState) -> dict[str, bytes]:
     values["snapshot"] = b"" if state.snapshot is None else encode_snapshot(state.snapshot)
     values["config"] = _configuration(state.config)
     values["progress"] = _list([_progress(state, position) for position in range(len(state.progress))])
+    values["handed_out"] = _list([number(index) + number(size) for index, size in state.handed_out])
+    values["applied_config"] = b"" if state.applied_config is None else _configuration(state.applied_config)
     values["votes"] = _list([number(voter) + flag(granted) for voter, granted in state.votes])
     values["lease_rounds"] = _list([number(position) + number(sent_at) for position, sent_at in state.lease_rounds])
     values["reads_acked"] = _list([number(id) + number(position) for id, position in state.reads_acked])
@@ -243,6 +263,7 @@ def decode_state(fields: Fields) -> CoreState:
     messages = {name: tuple([one.message() for one in _items(fields, name)]) for name in _MESSAGES}
     reads = {name: tuple([_read_from(one) for one in _items(fields, name)]) for name in _READS}
     snapshot = fields.take("snapshot")
+    applied_config = fields.take("applied_config")
     return CoreState(
         id=numbers["id"],
         term=numbers["term"],
@@ -264,7 +285,7 @@ def decode_state(fields: Fields) -> CoreState:
         committed=numbers["committed"],
         applying=numbers["applying"],
         applied=numbers["applied"],
-        applying_size=numbers["applying_size"],
+        handed_out=tuple([(one.number(), one.number()) for one in _items(fields, "handed_out")]),
         applying_paused=flags["applying_paused"],
         base=numbers["base"],
         base_term=numbers["base_term"],
@@ -275,6 +296,7 @@ def decode_state(fields: Fields) -> CoreState:
         snapshot=None if snapshot.is_at_end() else snapshot.snapshot(),
         snapshot_in_progress=flags["snapshot_in_progress"],
         config=_configuration_from(fields.take("config")),
+        applied_config=None if applied_config.is_at_end() else _configuration_from(applied_config),
         progress=tuple([one.progress() for one in _items(fields, "progress")]),
         votes=tuple([(one.number(), one.flag()) for one in _items(fields, "votes")]),
         reads_confirmed=numbers["reads_confirmed"],
@@ -283,6 +305,8 @@ def decode_state(fields: Fields) -> CoreState:
         reads_acked=tuple([(one.number(), one.number()) for one in _items(fields, "reads_acked")]),
         postponed_reads=reads["postponed_reads"],
         forwarded_reads=tuple([(one.blob(), one.number()) for one in _items(fields, "forwarded_reads")]),
+        misses_entries=flags["misses_entries"],
+        has_refused=flags["has_refused"],
         msgs=messages["msgs"],
         msgs_after_append=messages["msgs_after_append"],
         read_states=tuple([ReadState(one.number(), one.blob()) for one in _items(fields, "read_states")]),
@@ -303,8 +327,9 @@ def decode_state(fields: Fields) -> CoreState:
         appended_term=numbers["appended_term"],
         snapshot_index=numbers["snapshot_index"],
         applied_index=numbers["applied_index"],
-        applied_encoded_bytes=numbers["applied_encoded_bytes"],
         applied_payload_bytes=numbers["applied_payload_bytes"],
+        changes=numbers["changes"],
+        changes_applied=numbers["changes_applied"],
     )
 
 
