@@ -510,10 +510,10 @@ def _check_change(change: AnyConfChange) -> ConfChangeV2:
         raise TypeError(f"{change!r} is no membership change; a ConfChange or ConfChangeV2 is due")
     asked = change.as_v2()
     if not isinstance(asked.transition, ConfChangeTransition):
-        raise ConfChangeError(f"{asked.transition!r} is not a ConfChangeTransition")
+        raise TypeError(f"transition is {asked.transition!r}; expected a ConfChangeTransition")
     for one in asked.changes:
         if not isinstance(one.type, ConfChangeType):
-            raise ConfChangeError(f"{one.type!r} is not a ConfChangeType")
+            raise TypeError(f"type is {one.type!r}; expected a ConfChangeType")
         if not 0 <= one.node_id <= MAX_INTEGER:
             raise ConfChangeError(f"node id {one.node_id} is not in [0, 2^63)")
     return asked

@@ -7,7 +7,7 @@ is an everyday answer on its way. `MemoryStorage` is a Source by itself; any oth
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Any, Final, final
 
 from pyraft.errors import CompactedError, SnapshotUnavailableError, StorageError, UnavailableError
 from pyraft.storage import Storage
@@ -51,16 +51,18 @@ class StorageAdapter(Source):
     """Reads a user's Storage, and checks what it answers: a lie here would be replicated."""
 
     def __init__(self, storage: Storage) -> None:
-        self._storage = storage
+        self._storage: Any = storage  # its answers are checked here, not by the compiler with a text of its own
 
     def initial_state(self) -> tuple[HardState, ConfState]:
-        hard_state, conf_state = self._storage.initial_state()
-        if not isinstance(hard_state, HardState) or not isinstance(conf_state, ConfState):
-            raise StorageError(
-                f"initial_state() gave {hard_state!r} and {conf_state!r}; a HardState and a ConfState are due, "
-                "empty ones for a new node"
-            )
-        return hard_state, conf_state
+        answer: object = self._storage.initial_state()
+        if isinstance(answer, tuple) and len(answer) == 2:
+            hard_state: object = answer[0]
+            conf_state: object = answer[1]
+            if isinstance(hard_state, HardState) and isinstance(conf_state, ConfState):
+                return hard_state, conf_state
+        raise StorageError(
+            f"Storage.initial_state() gave {answer!r}; expected a HardState and a ConfState, empty ones for a new node"
+        )
 
     def first_index(self) -> u64:
         return _checked("first_index()", self._storage.first_index())
@@ -70,34 +72,43 @@ class StorageAdapter(Source):
 
     def term_or_unknown(self, index: u64) -> u64:
         try:
-            term = self._storage.term(index)
+            term: object = self._storage.term(index)
         except (CompactedError, UnavailableError):
             return UNKNOWN
         return _checked(f"term({index})", term)
 
     def entries_or_none(self, lo: u64, hi: u64, max_size: u64) -> list[Entry] | None:
         try:
-            entries = self._storage.entries(lo, hi, max_size)
+            answer: object = self._storage.entries(lo, hi, max_size)
         except CompactedError:
             return None
+        if not isinstance(answer, (list, tuple)):
+            raise StorageError(f"Storage.entries({lo}, {hi}, {max_size}) gave {answer!r}; expected a list of entries")
+        entries: list[Entry] = []
+        for entry in answer:
+            if not isinstance(entry, Entry):
+                raise StorageError(
+                    f"Storage.entries({lo}, {hi}, {max_size}) gave {entry!r} in its list; expected Entry"
+                )
+            entries.append(entry)
         count: u64 = len(entries)
         if count == 0 or count > hi - lo or entries[0].index != lo or entries[count - 1].index != lo + count - 1:
-            raise StorageError(f"entries({lo}, {hi}, {max_size}) did not give one or more entries from {lo} on")
-        return list(entries)  # it goes into messages, and the Storage may keep its own
+            raise StorageError(f"Storage.entries({lo}, {hi}, {max_size}) did not give one or more entries from {lo} on")
+        return entries  # a list of its own: it goes into messages, and the Storage may keep the other
 
     def snapshot_or_none(self) -> Snapshot | None:
         try:
-            snapshot = self._storage.snapshot()
+            snapshot: object = self._storage.snapshot()
         except SnapshotUnavailableError:
             return None
         if not isinstance(snapshot, Snapshot):
-            raise StorageError(f"snapshot() gave {snapshot!r}; a Snapshot is due, an empty one at first")
+            raise StorageError(f"Storage.snapshot() gave {snapshot!r}; expected a Snapshot, an empty one at first")
         return snapshot
 
 
-def _checked(call: str, value: int) -> u64:
+def _checked(call: str, value: object) -> u64:
     if not isinstance(value, int) or not 0 <= value <= MAX_INTEGER:
-        raise StorageError(f"Storage.{call} gave {value!r}; an integer in [0, 2^63) is due")
+        raise StorageError(f"Storage.{call} gave {value!r}; expected an integer in [0, 2^63)")
     return value
 
 

@@ -223,8 +223,7 @@ class Host:
     def _deliver_responses(self, m: Message) -> list[Message]:
         for response in m.responses:
             if response.to == self.id:
-                with suppress(PeerNotFoundError):  # as in the reference, from a node that was removed meanwhile
-                    self.raw.step_storage(response)
+                self.raw.step_storage(response)
         return [response for response in m.responses if response.to != self.id]
 
     def settle(self) -> list[Message]:

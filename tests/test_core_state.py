@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import random_cluster
-from harness import append, heartbeat, host
+from harness import append, follow, heartbeat, host, leader
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_cluster import MOVES, SETTINGS, SIZE, Move, RandomCluster, long_history
@@ -91,6 +91,20 @@ def test_nor_while_the_node_goes_on(setting: str, seed: int, before: list[Move],
     texts = [repr(state) for state in states]
     cluster.play([("propose", 0, 1), *after])
     assert [repr(state) for state in states] == texts
+
+
+@pytest.mark.parametrize("rebuilt", [False, True], ids=["the node itself", "a node built from the export"])
+def test_an_append_that_waits_is_exported_as_it_is(rebuilt: bool) -> None:
+    """With `batch_append` it takes on the next entry: the node's message, not the exported one."""
+    node = leader(batch_append=True)
+    follow(node, 2, 3)
+    node.raw.propose(b"first")
+    state = node.raw.export_state()
+    text = repr(state)
+    goes_on = RawNode.from_state(node.config, state) if rebuilt else node.raw
+    goes_on.propose(b"second")
+    assert repr(state) == text
+    assert {len(m.entries) for m in goes_on.export_state().msgs} == {2}
 
 
 def test_those_histories_leave_no_field_untouched() -> None:

@@ -414,6 +414,57 @@ def test_an_apply_answer_that_comes_twice_releases_no_more_quota() -> None:
     assert node.raw.basic_status().uncommitted_size == 30
 
 
+def _pages(*sizes: int) -> Host:
+    """A follower with a page of committed entries handed out for each of `sizes`, which come to the limit together."""
+    node = follower(max_committed_size_per_ready=200)
+    for index, size in enumerate(sizes, start=1):
+        node.raw.step(
+            append(1, (1 if index > 1 else 0, index - 1), [Entry(term=1, index=index, data=bytes(size))], index)
+        )
+        node.begin()
+        node.append()
+        node.begin()
+    assert len(node.apply_work) == len(sizes)
+    return node
+
+
+def test_an_apply_answer_gives_its_bytes_back_once() -> None:
+    """A second one would let more be handed out than `max_committed_size_per_ready`."""
+    node = _pages(50, 100)
+    first, second = (only(work.responses) for work in node.apply_work)
+    out = dict(node.raw.export_state().handed_out)
+    assert list(out) == [1, 2]
+    node.raw.step_storage(first)
+    node.raw.step_storage(first)
+    assert dict(node.raw.export_state().handed_out) == {2: out[2]}
+    node.raw.step_storage(second)
+    assert node.raw.export_state().handed_out == ()
+
+
+def test_an_apply_answer_that_is_late_gives_its_own_bytes_back() -> None:
+    node = _pages(50, 100)
+    first, second = (only(work.responses) for work in node.apply_work)
+    node.raw.step_storage(second)
+    assert [index for index, _ in node.raw.export_state().handed_out] == [1]
+    node.raw.step_storage(first)
+    assert node.raw.export_state().handed_out == ()
+    assert node.raw.basic_status().applied == 2
+
+
+def test_a_snapshot_gives_back_what_it_overtakes() -> None:
+    """Otherwise these bytes would be out for ever, and applying would stop."""
+    node = _pages(50, 100)
+    late = [only(work.responses) for work in node.apply_work]
+    node.raw.step(snapshot_message(1, Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 3)), 9, 1))))
+    node.begin()
+    node.append()
+    assert node.raw.export_state().handed_out == ()
+    for answer in late:
+        node.raw.step_storage(answer)
+    assert node.raw.export_state().handed_out == ()
+    assert node.raw.basic_status().applied == 9
+
+
 def test_entries_to_apply_come_with_an_answer_that_carries_no_term() -> None:
     node = follower()
     node.step(append(1, (0, 0), log_of([1, 1])))

@@ -16,7 +16,6 @@ from harness import (
     heartbeat,
     host,
     log_of,
-    of_type,
     only,
     rejected,
     snapshot_message,
@@ -47,7 +46,7 @@ from pyraft import (
     ReadDropReason,
     Role,
 )
-from raftpb.codec import decode_message, encode_conf_change_v2, encode_message
+from raftpb.codec import decode_message, encode_conf_change_v2
 from raftpb.enums import (
     ENTRY_CONF_CHANGE,
     ENTRY_CONF_CHANGE_V2,
@@ -61,7 +60,6 @@ from raftpb.enums import (
     MSG_SNAP,
     MSG_TIMEOUT_NOW,
     MSG_TRANSFER_LEADER,
-    MSG_VOTE,
     MSG_VOTE_RESP,
     MessageType,
 )
@@ -151,12 +149,10 @@ REFUSED = [
     pytest.param(voted(TERM, from_=9), None, id="vote of a stranger"),
     pytest.param(voted(TERM + 1, from_=9, pre=True), None, id="pre-vote of a stranger"),
     pytest.param(Message(MSG_READ_INDEX_RESP, 1, 9, TERM), None, id="read answer of a stranger"),
-    pytest.param(rejected(3, TERM, (1, 4)), InvalidReason.BAD_ACK, id="hint beyond what is refused"),
     pytest.param(rejected(3, TERM, (6, 2)), InvalidReason.BAD_ACK, id="hint of a later term"),
     # contexts
-    pytest.param(heartbeat(TERM, context=b"7 bytes"), InvalidReason.BAD_CONTEXT, id="heartbeat with 7 bytes"),
-    pytest.param(heartbeat(TERM, context=b"nine byte"), InvalidReason.BAD_CONTEXT, id="heartbeat with 9 bytes"),
-    pytest.param(beat_back(TERM, b"seven.."), InvalidReason.BAD_CONTEXT, id="heartbeat answer with 7 bytes"),
+    pytest.param(heartbeat(TERM, context=bytes(257)), InvalidReason.BAD_CONTEXT, id="heartbeat with 257 bytes"),
+    pytest.param(beat_back(TERM, bytes(257)), InvalidReason.BAD_CONTEXT, id="heartbeat answer with 257 bytes"),
     # snapshots
     pytest.param(Message(MSG_SNAP, 1, 2, TERM), InvalidReason.BAD_SNAPSHOT, id="no snapshot"),
     pytest.param(snapshot_message(TERM, snapshot(0)), InvalidReason.BAD_SNAPSHOT, id="snapshot of nothing"),
@@ -375,24 +371,73 @@ def test_a_read_that_came_back_to_a_candidate_is_given_up() -> None:
     assert node.aborted_reads == [AbortedRead(b"r", ReadDropReason.CAMPAIGNING)]
 
 
-@pytest.mark.parametrize(
-    ("jump", "suspicious"), [pytest.param(2**32, False, id="far"), pytest.param(2**32 + 1, True, id="too far")]
-)
-def test_a_term_out_of_nowhere_is_taken_and_shown(jump: int, suspicious: bool) -> None:
-    node = in_role(FOLLOWER)
-    node.step(heartbeat(TERM + jump))
-    assert node.term == TERM + jump
-    assert node.raw.status().term_jump is suspicious
+OF_ANY_TERM: dict[str, Callable[[int], Message]] = {
+    "append": append,
+    "append response": lambda term: acked(3, term),
+    "heartbeat": heartbeat,
+    "heartbeat response": beat_back,
+    "vote": lambda term: vote_for(term, (9, 9), b"CampaignTransfer"),
+    "vote response": voted,
+    "pre-vote": lambda term: vote_for(term, (9, 9), pre=True),
+    "pre-vote response": lambda term: voted(term, pre=True),
+    "pre-vote refused": lambda term: voted(term, reject=True, pre=True),
+    "snapshot": lambda term: snapshot_message(term, snapshot()),
+    "read answer": lambda term: Message(MSG_READ_INDEX_RESP, 1, 2, term),
+    "timeout now": lambda term: Message(MSG_TIMEOUT_NOW, 1, 2, term),
+    "transfer": lambda term: Message(MSG_TRANSFER_LEADER, 1, 2, term),
+}
 
 
-def test_after_the_last_term_that_may_arrive_there_is_another() -> None:
-    """A forged message uses up the terms, but what this node makes of it can still be counted and sent."""
-    node = in_role(FOLLOWER, pre_vote=False)
-    node.step(heartbeat(LAST_POSITION))
+@pytest.mark.parametrize("make", OF_ANY_TERM.values(), ids=OF_ANY_TERM)
+@pytest.mark.parametrize("role", ROLES)
+def test_a_term_out_of_reach_is_refused(role: Role, make: Callable[[int], Message]) -> None:
+    """Taken, it would use up the terms: nobody could be elected any more."""
+    node = in_role(role)
+    for term in (TERM + 2**32 + 1, LAST_POSITION):
+        before = node.raw.status().anomalies.refused_messages
+        with pytest.raises(InvalidMessageError) as caught:
+            node.raw.step(make(term))
+        assert caught.value.reason is InvalidReason.TERM_JUMP
+        assert node.raw.status().anomalies.refused_messages == before + 1
     assert node.raw.status().term_jump
-    requests = of_type(node.time_out(), MSG_VOTE)
-    assert (node.role, node.term) == (CANDIDATE, LAST_POSITION + 1)
-    assert [decode_message(encode_message(m)).term for m in requests] == [LAST_POSITION + 1] * 2
+    assert (node.role, node.term) == (role, TERM)
+
+
+def test_a_term_within_reach_is_taken() -> None:
+    node = in_role(FOLLOWER)
+    node.step(heartbeat(TERM + 2**32))
+    assert node.term == TERM + 2**32
+    assert not node.raw.status().term_jump
+
+
+def test_a_newcomer_of_term_0_joins() -> None:
+    newcomer = host(voters=())
+    newcomer.step(heartbeat(2**32))
+    assert newcomer.term == 2**32
+
+
+@pytest.mark.parametrize("context", [b"x", b"7 bytes", b"nine byte", bytes(256)], ids=len)
+def test_a_follower_gives_any_context_back(context: bytes) -> None:
+    """A leader of raft up to 3.6 puts a reader's own context into its heartbeats."""
+    node = in_role(FOLLOWER)
+    assert only(node.step(heartbeat(TERM, context=context))) == beat_back(TERM, context, from_=1, to=2)
+
+
+@pytest.mark.parametrize("context", [b"x", b"seven..", b"nine byte", bytes(256)], ids=len)
+def test_a_leader_is_given_back_what_it_sent(context: bytes) -> None:
+    error = refuses(in_role(LEADER), beat_back(TERM, context))
+    assert isinstance(error, InvalidMessageError)
+    assert error.reason is InvalidReason.BAD_CONTEXT
+
+
+@pytest.mark.parametrize("hint", [5, 6, 99])
+def test_a_hint_beyond_what_is_refused_is_taken_for_that(hint: int) -> None:
+    """Raft before 3.5 hints at the end of the follower's log, wherever the refused entry lies."""
+    node = in_role(LEADER)
+    node.step(beat_back(TERM))
+    refused = node.progress(2).next - 1
+    node.step(rejected(refused, TERM, (0, max(hint, refused + 1))))
+    assert node.progress(2).next == refused
 
 
 @pytest.mark.parametrize("m", [append(TERM - 1), heartbeat(TERM - 1)], ids=["append", "heartbeat"])

