@@ -134,20 +134,27 @@ class Disk:
         self._unsynced: list[Record] = []
 
     def write(self, snapshot: Snapshot | None, entries: list[Entry], hard_state: HardState | None) -> None:
-        """Write what a Ready asks for, without syncing. Raises DiskError; then the first half may be written."""
+        """Write what a Ready asks for, without syncing. Raises DiskError; then the first half of it may be written."""
+        records = self._records(snapshot, entries, hard_state)
         if self.fails(WRITE):
             self.has_failed = True
-            for entry in entries[: len(entries) // 2]:
-                self._put(Record(entry=entry))
+            for record in records[: len(records) // 2]:
+                self._put(record)
             raise DiskError(self.id, WRITE)
+        for record in records:
+            self._put(record)
+
+    def _records(self, snapshot: Snapshot | None, entries: list[Entry], hard_state: HardState | None) -> list[Record]:
+        """What a Ready asks for, in the order of writing."""
+        records: list[Record] = []
         if snapshot is not None:
             known = hard_state if hard_state is not None else self.cache.initial_state()[0]
             least = HardState(known.term, known.vote, snapshot.metadata.index)
-            self._put(Record(snapshot=snapshot, hard_state=least))
-        for entry in entries:
-            self._put(Record(entry=entry))
+            records.append(Record(snapshot=snapshot, hard_state=least))
+        records += [Record(entry=entry) for entry in entries]
         if hard_state is not None:
-            self._put(Record(hard_state=hard_state))
+            records.append(Record(hard_state=hard_state))
+        return records
 
     def keep_snapshot(self, index: int, conf_state: ConfState, data: bytes, compact_to: int) -> None:
         """Write a snapshot of the application, and forget the log up to `compact_to` if that is there.

@@ -63,6 +63,7 @@ class Healing:
     def _recover(self) -> None:
         """L1 to L6, then L8 and L9 of a cluster that is left alone."""
         timeout = self.timeout
+        self._end_old_transfers()
         self.watch = Watch("L8", self._within("L1", 20 * timeout, liveness.no_leader), changes=1)
         self._write(10 * timeout)
         self._within("L3", 10 * timeout + 3 * self._backlog(), liveness.unsettled, self._leave_joint)
@@ -70,6 +71,13 @@ class Healing:
         self._within("L5", 10 * timeout + 3 * self._backlog(), liveness.stuck_flow)
         self._read(2 * timeout)
         self._be_idle(_QUIET[self.world.options.seed % len(_QUIET)] * timeout)
+
+    def _end_old_transfers(self) -> None:
+        """Wait for what was asked before the faults ended: a transfer may still be under way, or its invitation."""
+        self._within("L1", 20 * self.timeout, liveness.no_leader)
+        if any(node.transferee for node in self.view().core()):
+            self._within("L7", self.timeout + 1, liveness.running_transfer)
+            self._pass(self.timeout)
 
     def _demand_proof(self, error: Violation) -> None:
         """L11: what was owed did not come. That is no violation if nobody can be elected any more."""

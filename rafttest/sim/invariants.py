@@ -120,8 +120,9 @@ class Checker:
                 f"node {n}: applied {life.applied} -> {status.applied}, commit {life.commit} -> {status.commit}, "
                 f"last {status.last_index}",
             )
+        if term != life.term:
+            life.invitable.clear()  # a leader that stepped down has sent what it still had to send in its term
         if role is not life.role or term != life.term:
-            life.invitable.clear()
             life.matches.clear()
             life.had_applied_all = status.applied == status.last_index - 1
             if role in _CAMPAIGNING and not oracle.is_voter(life.conf, n):
@@ -167,8 +168,8 @@ class Checker:
             commit = life.commit
             if commit <= self.base or (life.conf_entries and life.conf_entries[0] <= commit):
                 continue
-            if life.app_applied < life.mirror.offset:  # a snapshot came, whose configuration is not in force yet
-                continue
+            if life.app_applied < life.mirror.offset or life.mirror.term(commit) is None:
+                continue  # a snapshot came, whose configuration is not in force yet, or was not even handed out
             term = self.truth[commit].term
             others = [m for m in oracle.members_of(life.conf) if not self._holds(m, commit, term)]
             if oracle.is_quorum(life.conf, others) and not self.lost & {*others}:
