@@ -94,8 +94,8 @@ class Cluster:
         return taken
 
     def deliver(self, node: Node, message: Message) -> None:
-        """Step `message` at its recipient. Raises what the core raises. As in the reference, what a node that was removed
-        says of its own disk raises PeerNotFoundError.
+        """Step `message` at its recipient. Raises what the core raises. What a node that was removed says of its own
+        disk raises PeerNotFoundError, as in the reference.
         """
         if _answers_storage(message):
             if message.from_ == node.id and not node.raw.basic_status().is_member:

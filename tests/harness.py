@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -28,7 +27,7 @@ from pyraft import (
     Role,
     Storage,
 )
-from pyraft.errors import ConfChangeError, PeerNotFoundError, StepError
+from pyraft.errors import ConfChangeError, StepError
 from pyraft.tracker.progress import Progress
 from raftpb.codec import decode_conf_change, decode_conf_change_v2, decode_message, encode_message
 from raftpb.confchange import AnyConfChange, ConfChangeV2, parse_changes

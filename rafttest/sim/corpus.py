@@ -30,5 +30,13 @@ CORPUS: Final = (
     Case(Run(267), "S11", "the law asked a configuration that a received snapshot had replaced"),
     Case(Run(1154), "L9", "the law began to watch while the first entry of a new leader was under way"),
     Case(Run(4222), "L9", "the same, with asynchronous writes"),
+    Case(Run(31000586), "S24", "a write that failed half-way left entries of a Ready without the snapshot before them"),
+    Case(Run(74000497), "S11", "as 267, before the Ready with the snapshot was handed out"),
+    Case(Run(85000661), "S11", "the same"),
+    Case(Run(74000032), "S13", "a leader invited a node and was demoted by the entries applied before that left"),
+    Case(Run(74000186), "L6", "a transfer from before the faults ended changed the leader while reads were judged"),
+    Case(
+        Run(85000957), "L3", "leaving a joint configuration was dropped during a transfer, and not tried again (core)"
+    ),
     Case(Run(2541), "L2", "a copy that came very late held up a snapshot on a link that keeps its order"),
 )

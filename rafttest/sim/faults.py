@@ -30,6 +30,29 @@ _STORIES: Final = 0.08
 _LEASES: Final = 0.15
 """How many seeds read by lease."""
 
+_KNOB_OFF: Final = 0.08
+"""How many seeds switch a knob of safety off."""
+
+_LEASE_KNOB_OFF: Final = 0.2
+"""And of those that read by lease, one of the lease."""
+
+KNOBS_OFF: Final[dict[str, tuple[str, ...]]] = {
+    "hold_vote_requests": ("S2", "S3"),
+    "strict_reads_on_lone_voter": ("S16", "S17", "S18"),
+    "doubt_retracted_acks": (),
+    "recheck_reads": ("L6",),
+    "retry_auto_leave": ("L3",),
+}
+"""The knobs of safety that a seed may switch off, and the laws that may fall then: the run ends there, and counts as
+none that failed."""
+
+LEASE_KNOBS_OFF: Final[dict[str, tuple[str, ...]]] = {
+    "lease_survives_restart": ("S17", "S18"),
+    "lease_outlives_term": ("S17", "S18"),
+    "lease_ends_with_transfer": ("S17", "S18"),
+    "bounded_lease": ("S17", "S18"),
+}
+
 FIGURE_8: Final = "figure 8"
 SNAPSHOT_AND_ENTRIES: Final = "snapshot and entries"
 
@@ -136,8 +159,15 @@ class Options:
     max_committed_size_per_ready: int
     max_uncommitted_entries_size: int
     max_inflight_msgs: int
-    max_inflight_bytes: int
+    max_inflight_bytes: int | None
     max_pending_reads: int
+    batch_append: bool
+    promise_lease: bool
+    """Nodes whose reads ask a quorum keep the promises of leases all the same."""
+    ask_quorum: tuple[int, ...]
+    """In a seed that reads by lease: nodes whose reads ask a quorum, since the group changes node by node."""
+    knob_off: str
+    """A knob of safety that is off, see `KNOBS_OFF`; empty: none."""
 
 
 def draw(seed: int) -> Options:
@@ -165,6 +195,7 @@ def draw(seed: int) -> Options:
     if is_forgetful:
         intervals = _but(intervals, ("rot", "rejoin"))
     nodes = range(voters + spares)
+    knobs = Random(f"{seed} knobs")
     options = Options(
         seed=seed,
         voters=voters,
@@ -206,13 +237,26 @@ def draw(seed: int) -> Options:
         max_committed_size_per_ready=random.choice((1, 64, 1 << 20)) if tiny else 1 << 20,
         max_uncommitted_entries_size=random.choice((1, 100, 1 << 20)) if tiny else 1 << 26,
         max_inflight_msgs=random.choice((1, 2, 256)) if tiny else 256,
-        max_inflight_bytes=random.choice((0, max(max_size, 1))) if tiny else 0,
+        max_inflight_bytes=random.choice((0, max(max_size, 1))) if tiny else None,
         max_pending_reads=random.choice((1, 4, 65536)) if tiny else 65536,
         lease_reads=False,
+        batch_append=knobs.random() < 0.3,
+        promise_lease=knobs.random() < 0.1,
+        ask_quorum=tuple(id + 1 for id in nodes if knobs.random() < 0.3) if knobs.random() < 0.3 else (),
+        knob_off=knobs.choice(tuple(KNOBS_OFF)) if knobs.random() < _KNOB_OFF else "",
     )
     if more.random() < _STORIES:
         options = _with_story(options, more)
-    return with_leases(options, more) if more.random() < _LEASES else options
+    if more.random() >= _LEASES:
+        return replace(options, ask_quorum=())
+    if knobs.random() < _LEASE_KNOB_OFF:
+        options = replace(options, knob_off=knobs.choice(tuple(LEASE_KNOBS_OFF)))
+    return with_leases(options, more)
+
+
+def laws_off(options: Options) -> tuple[str, ...]:
+    """The laws that may fall since a knob of safety is off."""
+    return {**KNOBS_OFF, **LEASE_KNOBS_OFF}.get(options.knob_off, ())
 
 
 def _with_story(options: Options, random: Random) -> Options:
@@ -220,7 +264,15 @@ def _with_story(options: Options, random: Random) -> Options:
     nothing is lost, since its faults are its own.
     """
     name = random.choice((FIGURE_8, SNAPSHOT_AND_ENTRIES))
-    story = replace(options, story=name, voters=3, max_size_per_msg=0, max_inflight_bytes=0, max_inflight_msgs=256)
+    story = replace(
+        options,
+        story=name,
+        voters=3,
+        batch_append=False,
+        max_size_per_msg=0,
+        max_inflight_bytes=0,
+        max_inflight_msgs=256,
+    )
     if name == SNAPSHOT_AND_ENTRIES:
         story = replace(story, is_asynchronous=False, disk_delay=2 * TICK, delay=20, piece_bytes=0)
     story = replace(story, max_committed_size_per_ready=1 << 20, max_uncommitted_entries_size=1 << 20)
@@ -245,7 +297,11 @@ _OFF: Final[dict[str, Callable[[Options], Options]]] = {
     "never_started": lambda o: replace(o, never_started=0),
     "story": lambda o: replace(o, story=""),
     "amnesia": lambda o: replace(o, amnesia=""),
-    "leases": lambda o: replace(o, lease_reads=False),
+    "leases": lambda o: replace(o, lease_reads=False, ask_quorum=()),
+    "batch_append": lambda o: replace(o, batch_append=False),
+    "promise_lease": lambda o: replace(o, promise_lease=False),
+    "ask_quorum": lambda o: replace(o, ask_quorum=()),
+    "knob_off": lambda o: replace(o, knob_off=""),
 }
 """How what is no happening is left out of a seed."""
 
@@ -287,7 +343,18 @@ def config_of(o: Options, id: int, storage: Storage, random: Random, knobs: tupl
         max_inflight_bytes=o.max_inflight_bytes,
         max_entry_size=MAX_PROPOSAL_BYTES,
         max_pending_reads=o.max_pending_reads,
-        read_only_option=LEASE_BASED if o.lease_reads else SAFE,
+        read_only_option=LEASE_BASED if o.lease_reads and id not in o.ask_quorum else SAFE,
+        promise_lease=o.promise_lease or id in o.ask_quorum,
+        lease_outlives_term=o.knob_off != "lease_outlives_term",
+        lease_survives_restart=o.knob_off != "lease_survives_restart",
+        lease_ends_with_transfer=o.knob_off != "lease_ends_with_transfer",
+        bounded_lease=o.knob_off != "bounded_lease",
+        hold_vote_requests=o.knob_off != "hold_vote_requests",
+        strict_reads_on_lone_voter=o.knob_off != "strict_reads_on_lone_voter",
+        doubt_retracted_acks=o.knob_off != "doubt_retracted_acks",
+        recheck_reads=o.knob_off != "recheck_reads",
+        retry_auto_leave=o.knob_off != "retry_auto_leave",
+        batch_append=o.batch_append,
         check_quorum=knobs[1],
         pre_vote=knobs[0],
         disable_proposal_forwarding=o.disable_proposal_forwarding,

@@ -65,12 +65,20 @@ class Healing:
         timeout = self.timeout
         self._end_old_transfers()
         self.watch = Watch("L8", self._within("L1", 20 * timeout, liveness.no_leader), changes=1)
+        self._leave_while_idle(10 * timeout)
         self._write(10 * timeout)
         self._within("L3", 10 * timeout + 3 * self._backlog(), liveness.unsettled, self._leave_joint)
         self._within("L4", 5 * timeout + 3 * self._backlog(), liveness.disagreement)
         self._within("L5", 10 * timeout + 3 * self._backlog(), liveness.stuck_flow)
         self._read(2 * timeout)
         self._be_idle(_QUIET[self.world.options.seed % len(_QUIET)] * timeout)
+
+    def _leave_while_idle(self, ticks: int) -> None:
+        """L3 before anything is written: a leader leaves a joint configuration by itself, as it was told to."""
+        leader = self._leader()
+        if leader is not None and leader.conf.auto_leave:
+            self.world.count("idle clusters in a joint configuration")
+            self._within("L3", ticks + 3 * self._backlog(), liveness.joint_by_itself)
 
     def _end_old_transfers(self) -> None:
         """Wait for what was asked before the faults ended: a transfer may still be under way, or its invitation."""

@@ -127,6 +127,11 @@ def unsettled(view: View) -> str:
     return f"{waiting} have not applied all membership changes" if waiting else ""
 
 
+def joint_by_itself(view: View) -> str:
+    """L3, of an idle cluster: no joint configuration that is to be left by itself."""
+    return "the configuration is joint" if view.conf.auto_leave else ""
+
+
 def disagreement(view: View) -> str:
     """L4: all members have applied the same, and everything."""
     behind = [node.id for node in view.core() if node.applied != view.highest or node.state != view.state]

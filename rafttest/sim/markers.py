@@ -32,7 +32,13 @@ MARKERS: Final[Mapping[str, str]] = {
     "nodes removed while cut off": "they come back without knowing it",
     "campaigns of removed nodes": "they go on asking for votes",
     "nodes that took a place under a new id": "in one change with the removal of the lost one",
+    "own removals applied with a write under way": "the answer of the append thread comes to a node that is no member",
+    "joint configurations left at another attempt": "the first was dropped, and nothing was applied since",
+    "idle clusters in a joint configuration": "after healing, before anything is written",
     # elections
+    "campaigns refused: LEASE_PROMISED": "a leader may rely on this node",
+    "campaigns refused: LEASE_MAY_RUN": "a leader of before the start may",
+    "votes refused by a promise of an earlier term": "the node knows of no leader, and keeps its promise",
     "transfers aborted": "given up, and the leader leads on",
     "transfers to a node that crashed": "while they were under way",
     "forced votes against a live lease": "an invited candidate asks a follower that has a leader",
@@ -42,6 +48,7 @@ MARKERS: Final[Mapping[str, str]] = {
     "votes received twice": "a copy of a vote reaches the candidate",
     "votes for an earlier life": "a vote for a request that was made before a crash arrives after it",
     # flow
+    "appends of several proposals": "with `batch_append`",
     "acknowledgements of an earlier term": "a MsgAppResp reaches a leader of a later term",
     "probe to replicate after a heartbeat": "the answer to a heartbeat woke a flow whose probe was lost",
     "replicate to probe by a rejection": "an append was refused in the middle of a stream",
@@ -58,6 +65,8 @@ MARKERS: Final[Mapping[str, str]] = {
     "reads aborted: ROLE_CHANGED": "the leader steps down before it could answer",
     "reads answered out of order": "a later read is answered before an earlier one of the same node",
     "reads refused the lease after an invitation": "the leader has invited another one, so it asks a quorum",
+    "reads released by a smaller quorum": "a membership change is applied while they wait",
+    "ways of reading that differ": "some nodes read by lease, the others ask a quorum and keep promises",
     # crashes and disks
     "all nodes down": "at once",
     "tails cut off at a start": "half a record, old bytes or zeros at the end of the log",
@@ -75,6 +84,8 @@ MARKERS: Final[Mapping[str, str]] = {
     "snapshots begun again in the middle": "the receiver had forgotten the first pieces",
     "pieces of another snapshot refused": "they came after a newer one had begun",
     "nodes slowed down": "5 to 100 times",
+    "knobs of safety switched off": "one of them, on all nodes",
+    "heartbeats at every second tick": "the leader is silent for a tick",
     "nodes with settings of their own": "pre-vote and check-quorum differ, then equal",
     "clocks of different speed": "half to twice as fast",
 }

@@ -207,10 +207,11 @@ class Node:
         world.note(f"tick {self.id} {count}")
         world.checker.ticked(self.id, count)
         led_in = world.checker.lives[self.id].term if self._leads() else 0
+        last_before = self.raw.basic_status().last_index if led_in else 0
         self.raw.tick(count)
         self.settle()
         if led_in:
-            self.sightings.ticked(led_in)
+            self.sightings.ticked(led_in, last_before)
 
     # -- messages
 
@@ -409,9 +410,13 @@ class Node:
             self.knows_conf = False
             return
         before, led = self.conf, self._leads()
+        waiting = self.raw.basic_status().pending_reads if led else 0
         try:
             self.conf = self.raw.apply_conf_change(change_of(entry.type, entry.data))
             self.sightings.changed_members(entry, before, led)
+            if led and self._leads():
+                released = waiting - self.raw.basic_status().pending_reads
+                self.world.count("reads released by a smaller quorum", max(0, released))
         except ConfChangeError:
             self.world.count("membership changes that were impossible")
         self.world.checker.configured(self.id, entry.index, self.conf)

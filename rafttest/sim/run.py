@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from rafttest.sim.amnesia import UNNOTICED, Amnesia
-from rafttest.sim.faults import FEWEST_EVENTS, FEWEST_TICKS, Options, draw
+from rafttest.sim.faults import FEWEST_EVENTS, FEWEST_TICKS, Options, draw, laws_off
 from rafttest.sim.healing import Healing
 from rafttest.sim.nemesis import Nemesis, add_node
 from rafttest.sim.observer import Observer
@@ -51,6 +51,9 @@ def run(seed: int, keeps_all: bool = False, observer: Observer | None = None, op
     except Exception as error:
         violation = Violation("S24", f"{type(error).__name__} escaped: {error}")
         violation.__cause__ = error
+    if violation is not None and violation.invariant in laws_off(world.options):
+        world.count(f"{violation.invariant} broken with {world.options.knob_off} off")
+        violation = None
     if amnesia.has_struck:
         violation = _judge(world, amnesia, violation)
     counts = {name: count for name, count in sorted(world.counts.items()) if count}
@@ -89,6 +92,9 @@ def _play(world: World, amnesia: Amnesia) -> None:
     amnesia.begin()
     world.count("nodes with settings of their own", len(options.own_knobs))
     world.count("clocks of different speed", len(options.tick_rates))
+    world.count("knobs of safety switched off", int(bool(options.knob_off)))
+    world.count("ways of reading that differ", int(options.lease_reads and bool(options.ask_quorum)))
+    world.count("heartbeats at every second tick", int(options.heartbeat_tick > 1))
     for _ in range(_MOST_ROUNDS):
         end = world.schedule.now + options.ticks * TICK
         while world.step(end):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pyraft import AbortedRead, BasicStatus, ProgressState, ReadState, Ready, Role
 from raftpb.enums import (
+    MSG_APP,
     MSG_APP_RESP,
     MSG_HEARTBEAT_RESP,
     MSG_PRE_VOTE,
@@ -100,6 +101,10 @@ class Sightings:
 
     def _vote_request(self, m: Message, sent: int) -> Callable[[], None] | None:
         node, life = self.node, self._life()
+        if m.context != _FORCED and m.term >= life.term and not node.raw.basic_status().soft_state.leader:
+            state = node.raw.export_state()
+            outlived = state.promise_ticks_left > 0 and state.promise_leader != 0
+            self._count("votes refused by a promise of an earlier term", int(outlived))
         if m.term <= life.term or not node.has_check_quorum or not node.raw.basic_status().soft_state.leader:
             return None
         if m.context == _FORCED:
@@ -142,6 +147,8 @@ class Sightings:
     def leaving(self, m: Message) -> None:
         """`m` leaves the node."""
         t, node = m.type, self.node
+        if t is MSG_APP and self.world.options.batch_append:
+            self._count("appends of several proposals", int(len(m.entries) > 1))
         if t is MSG_SNAP:
             self._sent_snapshots.add(m.to)
         elif t is MSG_TIMEOUT_NOW:
@@ -176,8 +183,10 @@ class Sightings:
         self._count("elections in a joint configuration", int(bool(conf.voters_outgoing)))
         self._count("elections behind the commit index of another", int(commit < self.world.checker.highest))
 
-    def ticked(self, led_in: int) -> None:
-        """Time has passed for the leader of term `led_in`."""
+    def ticked(self, led_in: int, last_before: int) -> None:
+        """Time has passed for the leader of term `led_in`, whose log ended at `last_before`."""
+        if self.node.conf.auto_leave and self.node.raw.basic_status().last_index > last_before:
+            self._count("joint configurations left at another attempt")
         life = self._life()
         stepped_down = life.term == led_in and life.role is not Role.StateLeader
         self._count("leaders stepped down by check-quorum", int(stepped_down))
@@ -257,6 +266,8 @@ class Sightings:
             self._count("voters demoted through learners_next", int(bool(after.learners_next)))
         elif before.voters_outgoing and self._joint_since:
             self._count("joint configurations left by a later leader", int(entry.term != self._joint_since))
+        if self.node.id not in oracle.members_of(after):
+            self._count("own removals applied with a write under way", int(bool(self.node.threads.append_work)))
         if led and not oracle.is_voter(after, self.node.id):
             steps_down = self.node.raw.basic_status().soft_state.role is not Role.StateLeader
             self._count("leaders that removed themselves and stepped down", int(steps_down))
