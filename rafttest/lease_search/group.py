@@ -8,16 +8,16 @@ and a lease need none, and a promise begins with a heartbeat as well.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pyraft import Config, CoreState, MemoryStorage, MisuseError, NullLogger, RawNode, Role, StepError
 from pyraft.types import NO_LIMIT
 from raftpb import decode_message, encode_message
 from raftpb.enums import MSG_APP
-from raftpb.message import Entry, HardState, Snapshot
+from raftpb.message import ConfState, Entry, HardState, Message, Snapshot
 from rafttest.lease_search import clock
 from rafttest.lease_search.clock import NODES, Clock
 
@@ -35,12 +35,22 @@ _RANDOM: Final = _Latest()
 _LOGGER: Final = NullLogger()
 
 
-class Part(NamedTuple):
-    """One node: what it remembers, and its disk."""
+@functools.cache
+def decoded(data: bytes) -> Message:
+    """The message in these bytes, which many states share."""
+    return decode_message(data)
 
-    core: CoreState
-    hard_state: HardState
-    entries: tuple[Entry, ...]
+
+class Part:
+    """One node: what it remembers, and its disk. `told` keeps what the key says of it, by the names of the nodes."""
+
+    __slots__ = ("core", "entries", "hard_state", "told")
+
+    def __init__(self, core: CoreState, hard_state: HardState, entries: tuple[Entry, ...]) -> None:
+        self.core = core
+        self.hard_state = hard_state
+        self.entries = entries
+        self.told: dict[tuple[int, ...], str] = {}
 
 
 class Budget(NamedTuple):
@@ -63,37 +73,77 @@ class State(NamedTuple):
     budget: Budget
 
 
-@dataclass(frozen=True, slots=True)
+class Disk:
+    """What a node reads from; its contents change with each event."""
+
+    def __init__(self) -> None:
+        self.memory = MemoryStorage()
+
+    def initial_state(self) -> tuple[HardState, ConfState]:
+        """As a Storage's."""
+        return self.memory.initial_state()
+
+    def entries(self, lo: int, hi: int, max_size: int, /) -> list[Entry]:
+        """As a Storage's."""
+        return self.memory.entries(lo, hi, max_size)
+
+    def term(self, index: int, /) -> int:
+        """As a Storage's."""
+        return self.memory.term(index)
+
+    def first_index(self) -> int:
+        """As a Storage's."""
+        return self.memory.first_index()
+
+    def last_index(self) -> int:
+        """As a Storage's."""
+        return self.memory.last_index()
+
+    def snapshot(self) -> Snapshot:
+        """As a Storage's."""
+        return self.memory.snapshot()
+
+
 class Setting:
-    """What does not change in a search. `knobs`: of each node, beside what all have."""
+    """What does not change in a search. `knobs`: of each node, beside what all have. `most_messages`: a message that is
+    sent while so many are under way is lost.
+    """
 
-    election_tick: int
-    start: Snapshot
-    knobs: Mapping[int, Mapping[str, object]]
-    most_messages: int
-    """A message that is sent while so many are under way is lost."""
+    def __init__(
+        self, election_tick: int, start: Snapshot, knobs: Mapping[int, Mapping[str, object]], most_messages: int
+    ) -> None:
+        self.election_tick = election_tick
+        self.start = start
+        self.knobs = knobs
+        self.is_alike = all(knobs[id] == knobs[1] for id in IDS)
+        """No node can be told from another by its knobs."""
+        self.most_messages = most_messages
+        self.loses_appends = False
+        """From the start on: before, the logs become equal."""
+        self.disks = {id: Disk() for id in IDS}
+        self.configs = {id: self._config(id) for id in IDS}
 
-    def config(self, id: int, storage: MemoryStorage) -> Config:
-        """The Config of node `id`."""
+    def _config(self, id: int) -> Config:
         return Config(
             id=id,
-            storage=storage,
+            storage=self.disks[id],
             election_tick=self.election_tick,
             random=_RANDOM,
             logger=_LOGGER,
             **self.knobs[id],  # type: ignore[arg-type]
         )
 
-    def storage(self, hard_state: HardState, entries: tuple[Entry, ...]) -> MemoryStorage:
-        """A disk with these contents."""
-        made = MemoryStorage()
+    def put(self, id: int, hard_state: HardState, entries: tuple[Entry, ...]) -> MemoryStorage:
+        """Let the disk of node `id` hold this."""
+        made = self.disks[id].memory = MemoryStorage()
         made.apply_snapshot(self.start)
-        made.append(list(entries))
+        if entries:
+            made.append(list(entries))
         made.set_hard_state(hard_state)
         return made
 
 
-def settle(setting: Setting, id: int, node: RawNode, storage: MemoryStorage) -> tuple[Part, list[bytes]]:
+def settle(setting: Setting, node: RawNode, storage: MemoryStorage) -> tuple[Part, list[bytes]]:
     """Do all that the node asks for, at once; what it remembers then, and what it has sent."""
     sent: list[bytes] = []
     while node.has_ready():
@@ -101,7 +151,7 @@ def settle(setting: Setting, id: int, node: RawNode, storage: MemoryStorage) -> 
         storage.append(ready.entries)
         if ready.hard_state is not None:
             storage.set_hard_state(ready.hard_state)
-        sent += [encode_message(m) for m in ready.messages if m.type is not MSG_APP]
+        sent += [encode_message(m) for m in ready.messages if m.type is not MSG_APP or not setting.loses_appends]
         node.advance()
     first, last = storage.first_index(), storage.last_index()
     entries = tuple(storage.entries(first, last + 1, NO_LIMIT)) if first <= last else ()
@@ -115,8 +165,8 @@ def first_part(setting: Setting, id: int) -> Part:
 
 
 def _started(setting: Setting, id: int, hard_state: HardState, entries: tuple[Entry, ...]) -> Part:
-    storage = setting.storage(hard_state, entries)
-    return settle(setting, id, RawNode(setting.config(id, storage)), storage)[0]
+    storage = setting.put(id, hard_state, entries)
+    return settle(setting, RawNode(setting.configs[id]), storage)[0]
 
 
 def act(setting: Setting, state: State, id: int, event: Event) -> State | None:
@@ -127,11 +177,11 @@ def act(setting: Setting, state: State, id: int, event: Event) -> State | None:
         made = _started(setting, id, part.hard_state, part.entries)
         sent: list[bytes] = []
     else:
-        storage = setting.storage(part.hard_state, part.entries)
-        node = RawNode.from_state(setting.config(id, storage), part.core)
+        storage = setting.put(id, part.hard_state, part.entries)
+        node = RawNode.from_state(setting.configs[id], part.core)
         if not _do(node, event):
             return None
-        made, sent = settle(setting, id, node, storage)
+        made, sent = settle(setting, node, storage)
         if event.kind == "deliver":
             wire.remove(event.message)
     for message in sent:
@@ -153,7 +203,7 @@ class Event(NamedTuple):
 
     def __str__(self) -> str:
         if self.kind in {"deliver", "copy"}:
-            m = decode_message(self.message)
+            m = decoded(self.message)
             return f"{self.kind} {m.type} {m.from_}->{m.to} term {m.term}{' reject' if m.reject else ''}"
         return f"{self.kind} {self.node}" + (f" to {self.target}" if self.target else "")
 
@@ -164,7 +214,7 @@ def _do(node: RawNode, event: Event) -> bool:
         node.tick()
     elif kind in {"deliver", "copy"}:
         with suppress(StepError):  # as a transport does: what is refused is gone
-            node.step(decode_message(event.message))
+            node.step(decoded(event.message))
     elif kind == "campaign":
         return node.campaign() is None
     elif kind == "transfer":
@@ -183,7 +233,7 @@ def events(setting: Setting, state: State) -> Iterator[Event]:
     """Everything that may happen next."""
     budget = state.budget
     for message in state.wire:
-        to = decode_message(message).to
+        to = decoded(message).to
         yield Event("deliver", to, budget, message)
         if budget.copies:
             yield Event("copy", to, budget._replace(copies=budget.copies - 1), message)

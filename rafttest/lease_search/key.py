@@ -10,11 +10,10 @@ from __future__ import annotations
 import hashlib
 
 from pyraft import CoreState, Role
-from raftpb import decode_message
 from raftpb.enums import MSG_HEARTBEAT, MSG_HEARTBEAT_RESP
 from raftpb.message import Message
 from rafttest.lease_search.clock import NODES
-from rafttest.lease_search.group import Setting, State
+from rafttest.lease_search.group import Part, Setting, State, decoded
 
 
 def key(setting: Setting, state: State) -> bytes:
@@ -24,9 +23,10 @@ def key(setting: Setting, state: State) -> bytes:
     names = [0] * (NODES + 1)
     for position, node in enumerate(order, start=1):
         names[node + 1] = position
+    renamed = tuple(names)
     told = (
-        [_node(cores[node], names) for node in order],
-        sorted([_message(decode_message(data), cores, names) for data in state.wire]),
+        [_told(state.parts[node], renamed) for node in order],
+        sorted([_message(decoded(data), cores, names) for data in state.wire]),
         [[state.clock[a][b] for b in order] for a in order],
         tuple(state.budget),
     )
@@ -35,9 +35,8 @@ def key(setting: Setting, state: State) -> bytes:
 
 def _rank(setting: Setting, core: CoreState, node: int) -> tuple[object, ...]:
     """An order of nodes by what they are; nodes that are told apart by their knobs keep their place."""
-    knobs = sorted(setting.knobs[node + 1].items())
     return (
-        repr(knobs),
+        0 if setting.is_alike else node,
         -core.term,
         int(core.role),
         core.promise_ticks_left,
@@ -48,7 +47,15 @@ def _rank(setting: Setting, core: CoreState, node: int) -> tuple[object, ...]:
     )
 
 
-def _node(core: CoreState, names: list[int]) -> tuple[object, ...]:
+def _told(part: Part, names: tuple[int, ...]) -> str:
+    """What `part` is under these names; most parts of a state are those of the state before."""
+    told = part.told.get(names)
+    if told is None:
+        told = part.told[names] = repr(_node(part.core, names))
+    return told
+
+
+def _node(core: CoreState, names: tuple[int, ...]) -> tuple[object, ...]:
     """What a node is, with ids renamed and ticks counted from now."""
     leads = core.role is Role.StateLeader
     lease = max(0, core.lease_until - core.ticks) if leads else 0
@@ -66,7 +73,7 @@ def _node(core: CoreState, names: list[int]) -> tuple[object, ...]:
         tuple([(core.reads_last - number, core.ticks - sent_at) for number, sent_at in core.lease_rounds]),
         (core.committed, core.base, tuple([entry.term for entry in core.entries])),
         sorted([(names[id], granted) for id, granted in core.votes]),
-        sorted([(names[id], core.reads_last - number) for id, number in core.reads_acked if number]) if leads else (),
+        _acked(core, names) if leads else (),
         core.reads_last - core.reads_confirmed,
         len(core.reads_pending),
         len(core.postponed_reads),
@@ -90,6 +97,13 @@ def _node(core: CoreState, names: list[int]) -> tuple[object, ...]:
     )
 
 
+def _acked(core: CoreState, names: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Who has confirmed what no quorum has yet."""
+    return sorted(
+        [(names[id], core.reads_last - number) for id, number in core.reads_acked if number > core.reads_confirmed]
+    )
+
+
 def _message(m: Message, cores: list[CoreState], names: list[int]) -> tuple[object, ...]:
     context: object = m.context
     if m.context and (m.type is MSG_HEARTBEAT or m.type is MSG_HEARTBEAT_RESP):
@@ -108,6 +122,6 @@ def _message(m: Message, cores: list[CoreState], names: list[int]) -> tuple[obje
         m.commit,
         m.reject,
         m.reject_hint,
-        repr(context),
+        str(context),
         tuple([entry.term for entry in m.entries]),
     )

@@ -10,13 +10,11 @@ from typing import Final
 
 from pyraft import Role
 from pyraft.types import LEASE_BASED
-from raftpb import decode_message
 from raftpb.message import ConfState, Snapshot, SnapshotMetadata
 from rafttest.lease_search import clock
-from rafttest.lease_search.group import IDS, Budget, Event, Setting, State, act, first_part
+from rafttest.lease_search.group import IDS, Budget, Event, Setting, State, act, decoded, first_part
 
-BUDGET: Final = Budget(campaigns=2, restarts=1, transfers=1, forgets=1, copies=1, reads=0)
-_NOTHING: Final = Budget(9, 9, 9, 9, 9, 9)
+_NO_MATTER: Final = Budget(9, 9, 9, 9, 9, 9)
 
 Knobs = dict[str, object]
 LEASES: Final[Knobs] = {"read_only_option": LEASE_BASED}
@@ -46,11 +44,11 @@ class Script:
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         parts = tuple(first_part(setting, id) for id in IDS)
-        self.state = State(parts, (), clock.begin(setting.election_tick), _NOTHING)
+        self.state = State(parts, (), clock.begin(setting.election_tick), _NO_MATTER)
 
     def do(self, kind: str, node: int, message: bytes = b"", target: int = 0) -> None:
         """One event, which has to be possible."""
-        after = act(self.setting, self.state, node, Event(kind, node, _NOTHING, message, target))
+        after = act(self.setting, self.state, node, Event(kind, node, _NO_MATTER, message, target))
         if after is None:
             raise ValueError(f"{kind} {node} is refused")
         self.state = after
@@ -59,7 +57,7 @@ class Script:
         """Let everything arrive, until nothing is under way."""
         while self.state.wire:
             message = self.state.wire[0]
-            self.do("deliver", decode_message(message).to, message)
+            self.do("deliver", decoded(message).to, message)
 
     def lose_all(self) -> None:
         """What is under way never arrives."""
@@ -122,6 +120,13 @@ def _transferring(s: Script) -> None:
     s.do("transfer", 1, target=2)
 
 
+def _rivals(s: Script) -> None:
+    """Both followers have lost touch with the leader and ask for pre-votes."""
+    _quiet(s)
+    s.do("campaign", 2)
+    s.do("campaign", 3)
+
+
 def _second_leader(s: Script) -> None:
     """Another node leads a later term, and the first leader has not heard of it."""
     _elected(s)
@@ -132,15 +137,16 @@ def _second_leader(s: Script) -> None:
         s.lose_all()
     s.do("campaign", 2)
     for _ in range(20):
-        fit = [data for data in s.state.wire if {decode_message(data).to, decode_message(data).from_} == {2, 3}]
+        fit = [data for data in s.state.wire if {decoded(data).to, decoded(data).from_} == {2, 3}]
         if not fit:
             break
-        s.do("deliver", decode_message(fit[0]).to, fit[0])
+        s.do("deliver", decoded(fit[0]).to, fit[0])
 
 
 STARTS: Final[Mapping[str, Callable[[Script], None]]] = {
     "elected": _elected,
     "quiet": _quiet,
+    "rivals": _rivals,
     "slow heartbeat": _slow_heartbeat,
     "restarted": _restarted,
     "transferring": _transferring,
@@ -148,8 +154,10 @@ STARTS: Final[Mapping[str, Callable[[Script], None]]] = {
 }
 
 
-def start(name: str, setting: Setting, budget: Budget = BUDGET) -> State:
+def start(name: str, setting: Setting, budget: Budget) -> State:
     """The start of that name."""
+    setting.loses_appends = False
     script = Script(setting)
     STARTS[name](script)
+    setting.loses_appends = True
     return script.ready(budget)
