@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from rafttest import compare_command, replay_command
 from rafttest.lease_search import command as lease_search_command
+from rafttest.mixed import command as mixed_command
 from rafttest.sim import command as sim_command
 from rafttest.view import command as view_command
 
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compare_command.add_parser(commands)
     sim_command.add_parser(commands)
     lease_search_command.add_parser(commands)
+    mixed_command.add_parser(commands)
     view_command.add_parser(commands)
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
