@@ -7,7 +7,7 @@ CODE := raftpb pyraft rafttest examples benchmarks tests setup.py
 TRACES ?= tests/traces
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
-.PHONY: demo test check coverage replay reference proto wheel compiled bench soak mutants clean help
+.PHONY: demo test check coverage replay reference interop leases proto wheel compiled bench soak mutants clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -42,6 +42,12 @@ replay: $(VENV)/.ready  ## traces against the core: make replay TRACES=path
 
 reference: $(VENV)/.ready  ## the same traces against the Go reference (needs Go)
 	@$(PY) -m rafttest compare $(TRACES)
+
+interop: $(VENV)/.ready  ## groups of this library and Go's, 400 of each release (needs Go)
+	@$(PY) -m rafttest mixed --runs 400 --jobs $(JOBS)
+
+leases: $(VENV)/.ready  ## search for a broken lease, in minutes
+	@$(PY) -m rafttest lease-search --states 40000 --jobs $(JOBS)
 
 proto: $(VENV)/.ready  ## regenerate raftpb/raft_pb2 from raft.proto
 	@$(PY) -m grpc_tools.protoc -I. --plugin=protoc-gen-mypy=$(VENV)/bin/protoc-gen-mypy \
