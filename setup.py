@@ -12,12 +12,14 @@ need: trace_logger and state_trace.
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -29,7 +31,7 @@ MODULES = [
         for name in ("integers", "enums", "message", "confchange", "wire", "encode", "decode", "codec")
     ),
     *(f"pyraft/{name}.py" for name in ("types", "anomalies", "source", "memory_storage", "ready", "unstable", "log")),
-    *(f"pyraft/{name}.py" for name in ("read_queue", "quota", "quorum", "async_writes", "door", "bootstrap")),
+    *(f"pyraft/{name}.py" for name in ("read_queue", "lease", "quota", "quorum", "async_writes", "door", "bootstrap")),
     *(f"pyraft/{name}.py" for name in ("status", "handout", "core_state", "rawnode", "describe")),
     *(f"pyraft/tracker/{name}.py" for name in ("inflights", "progress", "configuration", "tracker")),
     *(f"pyraft/confchange/{name}.py" for name in ("changer", "restore")),
@@ -46,6 +48,14 @@ MODULES = [
 FLAGS = ["-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]
 
 NO_TRASHCAN = "do { /* no trashcan */"
+
+FEWEST_DOCSTRINGS = 100
+
+_SIGNATURE = r'PyDoc_STR\("(?P<signature>(?:[^"\\]|\\.)*)"\)'
+_FUNCTION = re.compile(r"(?P<before>\(PyCFunction\)CPyPy_(?P<symbol>\w+),\s*[A-Z_ |]+,\s*)" + _SIGNATURE)
+_TYPE = re.compile(
+    r"(?P<before>CPyType_(?P<symbol>\w+)_template_ = \{(?:(?!_template_)[^;])*?\.tp_doc = )" + _SIGNATURE
+)
 
 TRAINING_SEEDS = 15
 """How many simulated clusters a profiled build watches."""
@@ -103,8 +113,11 @@ def extensions() -> list[Extension]:
             raise
         return []
     found = [extension for extension in made if isinstance(extension, Extension)]
+    texts = docstrings(MODULES)
     for extension in found:
         take_out_trashcan(extension)
+    if sum(put_in_docstrings(extension, texts) for extension in found) < FEWEST_DOCSTRINGS:
+        sys.exit("mypyc writes docstrings otherwise than it did; see put_in_docstrings in setup.py")
     if sys.platform != "win32":
         for extension in found:
             extension.extra_compile_args += FLAGS
@@ -125,6 +138,63 @@ def take_out_trashcan(extension: Extension) -> None:
             sys.exit(f"{source}: mypyc writes deallocators otherwise than it did; see take_out_trashcan in setup.py")
         text = re.sub(r"CPy_TRASHCAN_BEGIN\(self, \w+\)", NO_TRASHCAN, text)
         source.write_text(text.replace("CPy_TRASHCAN_END(self)", "} while (0);"), encoding="utf-8")
+
+
+def docstrings(modules: list[str]) -> dict[str, str]:
+    """The docstring of each class, method and function, by the name that mypyc gives it in C.
+
+    That name begins with as much of the module's name as makes it the only one in the group, so all of these are here;
+    one that several modules share belongs to none of them.
+    """
+    found: dict[str, str] = {}
+    shared: set[str] = set()
+    for module in modules:
+        parts = module.removesuffix(".py").split("/")
+        tree = ast.parse(Path(module).read_text(encoding="utf-8"))
+        for name, text in _texts(tree, ()):
+            for first in range(len(parts)):
+                symbol = "___".join((*parts[first:], *name))
+                if found.setdefault(symbol, text) != text:
+                    shared.add(symbol)
+    return {symbol: text for symbol, text in found.items() if symbol not in shared}
+
+
+def _texts(tree: ast.AST, inside: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            text = ast.get_docstring(node)
+            if text:
+                yield (*inside, node.name), text
+            if isinstance(node, ast.ClassDef):
+                yield from _texts(node, (*inside, node.name))
+
+
+def put_in_docstrings(extension: Extension, texts: dict[str, str]) -> int:
+    """Let `help()` find the text of each native class and function: mypyc 2.4.1 keeps their signatures alone.
+
+    Returns how many texts were put in.
+    """
+    count = 0
+
+    def with_text(match: re.Match[str]) -> str:
+        nonlocal count
+        text = texts.get(match["symbol"])
+        if text is None:
+            return match[0]
+        count += 1
+        return f'{match["before"]}PyDoc_STR("{match["signature"]}{_c_text(text)}")'
+
+    for source in map(Path, extension.sources):
+        text = source.read_text(encoding="utf-8")
+        for pattern in (_FUNCTION, _TYPE):
+            text = pattern.sub(with_text, text)
+        source.write_text(text, encoding="utf-8")
+    return count
+
+
+def _c_text(text: str) -> str:
+    """The inside of a C string."""
+    return "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\?' else f"\\{byte:03o}" for byte in text.encode())
 
 
 class ProfiledBuild(build_ext):
