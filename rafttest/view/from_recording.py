@@ -91,7 +91,7 @@ class _Watcher(Player):
     def stepping(self, m: Message) -> None:
         self._know(m.from_)
         kind = Kind.REFUSE if self._refusal else Kind.RECEIVE
-        self.recorder.arrived(kind, self.inputs, m, "; ".join(self._refusal), self.id)
+        self.recorder.came_from_outside(kind, self.inputs, m, "; ".join(self._refusal), self.id)
 
     def handed_out(self, made: Ready) -> None:
         event = self.timeline.events[-1]

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from pyraft import Role
+from raftpb.codec import encode_message
 from raftpb.message import Entry, Message
 
 WORLD: Final = 0
@@ -134,6 +135,9 @@ class Recorder:
         self._look = look
         self._known: dict[int, State] = {}
         self._numbers: dict[int, int] = {}
+        """The number of each message that the timeline holds, by the identity of the object."""
+        self._alike: dict[bytes, int] = {}
+        """The number of the last message of these bytes."""
 
     def add(self, kind: Kind, moment: int, node: int, text: str = "") -> Event:
         """Something begins to happen; what came before is over."""
@@ -147,8 +151,7 @@ class Recorder:
     def sent(self, moment: int, m: Message, text: str = "") -> Event:
         """A message leaves its node."""
         event = self.add(Kind.SEND, moment, m.from_, text)
-        event.message = self._numbers[id(m)] = len(self.timeline.messages)
-        self.timeline.messages.append(m)
+        event.message = self._add_message(m)
         return event
 
     def arrived(self, kind: Kind, moment: int, m: Message, text: str = "", at: int | None = None) -> Event:
@@ -157,17 +160,24 @@ class Recorder:
         event.message = self._number(m)
         return event
 
+    def came_from_outside(self, kind: Kind, moment: int, m: Message, text: str, at: int) -> Event:
+        """A message that nobody here could see leaving reaches node `at`: another one each time, however alike."""
+        event = self.add(kind, moment, at, text)
+        event.message = self._add_message(m)
+        return event
+
+    def _add_message(self, m: Message) -> int:
+        number = len(self.timeline.messages)
+        self.timeline.messages.append(m)
+        self._numbers[id(m)] = self._alike[encode_message(m)] = number
+        return number
+
     def _number(self, m: Message) -> int:
         """The number of a message: the object that was sent; or else the last that equals it; or else a new one."""
-        messages = self.timeline.messages
-        if id(m) not in self._numbers:
-            alike = (n for n in range(len(messages) - 1, -1, -1) if messages[n].type is m.type and messages[n] == m)
-            number = next(alike, len(messages))
-            if number < len(messages):
-                return number
-            self._numbers[id(m)] = number
-            messages.append(m)
-        return self._numbers[id(m)]
+        number = self._numbers.get(id(m))
+        if number is None:
+            number = self._alike.get(encode_message(m))
+        return self._add_message(m) if number is None else number
 
     def settle(self) -> None:
         """Note what the last event has made of its node."""
