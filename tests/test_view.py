@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pyraft import Config, InvariantError, MemoryStorage, Peer, Ready, Role
+from raftpb import codec
 from raftpb.confchange import ConfChange
 from raftpb.enums import ADD_NODE, MessageType
 from raftpb.message import Entry, HardState, Message, Snapshot
@@ -21,7 +22,6 @@ from rafttest.record import RecordingNode, outcome
 from rafttest.sim.invariants import Checker
 from rafttest.sim.run import Result, run
 from rafttest.sim.violation import Violation
-from rafttest.view import timeline as timeline_module
 from rafttest.view.encoding import FIELDS, encode
 from rafttest.view.from_recording import timeline_of_recording
 from rafttest.view.from_seed import timeline_of_seed
@@ -513,14 +513,14 @@ def test_what_was_seen_leaving_arrives_as_the_same() -> None:
 def test_a_message_is_found_without_looking_at_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """A search through all of them made a page of 1.6 MB take twenty seconds."""
     encoded = 0
-    encode_one = timeline_module.encode_message
+    encode_one = codec.encode_message
 
     def counting(m: Message) -> bytes:
         nonlocal encoded
         encoded += 1
         return encode_one(m)
 
-    monkeypatch.setattr(timeline_module, "encode_message", counting)
+    monkeypatch.setattr(codec, "encode_message", counting)
     recorder = Recorder(Timeline(""), lambda _: None)
     for moment in range(500):
         recorder.came_from_outside(Kind.RECEIVE, moment, heartbeat(), "", 1)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from pyraft import Role
-from raftpb.codec import encode_message
+from raftpb import codec
 from raftpb.message import Entry, Message
 
 WORLD: Final = 0
@@ -169,14 +169,14 @@ class Recorder:
     def _add_message(self, m: Message) -> int:
         number = len(self.timeline.messages)
         self.timeline.messages.append(m)
-        self._numbers[id(m)] = self._alike[encode_message(m)] = number
+        self._numbers[id(m)] = self._alike[codec.encode_message(m)] = number
         return number
 
     def _number(self, m: Message) -> int:
         """The number of a message: the object that was sent; or else the last that equals it; or else a new one."""
         number = self._numbers.get(id(m))
         if number is None:
-            number = self._alike.get(encode_message(m))
+            number = self._alike.get(codec.encode_message(m))
         return self._add_message(m) if number is None else number
 
     def settle(self) -> None:
