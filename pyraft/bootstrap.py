@@ -51,7 +51,7 @@ class Peer:
 def check_bootstrap(r: Raft, peers: Sequence[Peer]) -> None:
     """Raise MisuseError unless `peers` can found a cluster on this node's empty Storage.
 
-    Raises TypeError if one of them is no Peer, or has an id that is no integer.
+    Raises TypeError if one of them is no Peer, or holds something of a wrong type.
     """
     if not peers:
         raise MisuseError("bootstrap needs at least one peer; a node that joins a cluster is not bootstrapped at all")
@@ -68,7 +68,7 @@ def check_bootstrap(r: Raft, peers: Sequence[Peer]) -> None:
         if not isinstance(number, int) or isinstance(number, bool):
             raise TypeError(f"peer id is {number!r}; expected an integer in [1, 2^63)")
         if not isinstance(peer.context, bytes):
-            raise MisuseError(f"the context of peer {peer.id} is {peer.context!r}; bytes are due")
+            raise TypeError(f"the context of peer {peer.id} is {peer.context!r}; expected bytes")
         if not 0 < peer.id <= MAX_INTEGER:
             raise MisuseError(f"peer id {peer.id} is not in [1, 2^63)")
         if peer.id in seen:

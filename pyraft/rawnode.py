@@ -287,7 +287,7 @@ class RawNode:
         if change is None:
             entry = Entry(ENTRY_CONF_CHANGE_V2)
         elif isinstance(change, ConfChange):
-            _check_change(change.as_v2())
+            _check_change(change)
             entry = Entry(ENTRY_CONF_CHANGE, 0, 0, encode_conf_change(change))
         else:
             _check_change(change)

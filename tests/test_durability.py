@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -451,6 +453,28 @@ def test_an_apply_answer_that_is_late_gives_its_own_bytes_back() -> None:
     assert node.raw.basic_status().applied == 2
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1, 0, 0), (0, 0, 1, 1)], ids=str)
+def test_apply_answers_in_any_order_release_the_quota_of_their_own_entries(order: tuple[int, ...]) -> None:
+    """Ten and twenty bytes in two batches. What one answer did not release would be taken for uncommitted for ever."""
+    node = leader(voters=(1, 2, 3), async_storage_writes=True)
+    follow(node, 2, 3)
+    node.settle()
+    for size in (10, 20):
+        node.raw.propose(bytes(size))
+        node.begin()
+        while node.append_work:
+            node.append()
+        node.raw.step(acked(node.last, node.term))
+        node.begin()
+    answers = [only(work.responses) for work in node.apply_work]
+    left = {0: 10, 1: 20}
+    for which in order:
+        node.raw.step_storage(answers[which])
+        left.pop(which, None)
+        assert node.raw.basic_status().uncommitted_size == sum(left.values())
+    assert node.raw.export_state().handed_out == ()
+
+
 def test_a_snapshot_gives_back_what_it_overtakes() -> None:
     """Otherwise these bytes would be out for ever, and applying would stop."""
     node = _pages(50, 100)
@@ -540,6 +564,27 @@ def test_the_answers_of_a_removed_node_about_itself_are_taken(answer: Message) -
     node = host(voters=(2, 3), async_storage_writes=True)
     node.raw.step_storage(answer)
     node.raw.step_storage(Message(MSG_STORAGE_APPEND_RESP, 1, LOCAL_APPEND_THREAD, 0))
+
+
+@pytest.mark.parametrize("term", [2, 2**62 - 1])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda term: acked(1, term, from_=1), id="acknowledgement"),
+        pytest.param(lambda term: voted(term, from_=1), id="vote"),
+        pytest.param(lambda term: voted(term + 1, from_=1, pre=True), id="pre-vote"),
+        pytest.param(lambda term: voted(term + 1, reject=True, from_=1, pre=True), id="pre-vote refused"),
+        pytest.param(lambda term: Message(MSG_STORAGE_APPEND_RESP, 1, LOCAL_APPEND_THREAD, term), id="write"),
+    ],
+)
+def test_an_answer_of_a_term_that_this_node_never_was_in_is_ignored(make: Callable[[int], Message], term: int) -> None:
+    """Taken, it would raise the term; it answers nothing that was handed out."""
+    node = follower()
+    before = node.raw.export_state()
+    node.raw.step_storage(make(term))
+    after = node.raw.export_state()
+    assert after.anomalies == replace(before.anomalies, ignored_storage_answers=1)
+    assert replace(after, anomalies=before.anomalies) == before
 
 
 def test_without_storage_threads_there_is_no_such_door() -> None:
