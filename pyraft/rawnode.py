@@ -72,13 +72,15 @@ class RawNode:
     """A node of a Raft group, without I/O, clock or threads.
 
     Building one continues from what the Storage holds; `bootstrap` follows on the founding members of a new cluster.
-    Raises StorageError if the Storage contradicts itself, ConfigError if `Config.applied` does not fit it.
+    Raises StorageError if the Storage contradicts itself, ConfigError if `Config.applied` does not fit it, TypeError if
+    `config` is no Config.
 
     Any exception of the Storage, and InvariantError, stop the node for good: the call that met it raises it, every
     later one NodeFailedError, and nothing more is sent.
     """
 
     def __init__(self, config: Config, state: CoreState | None = None) -> None:
+        _check_config(config)
         self._raft: Raft = new_raft(config) if state is None else Raft(config)
         self._handout: Handout = Handout()
         self._max_entry_size: u64 = config.max_entry_size if config.max_entry_size != 0 else NO_LIMIT
@@ -492,8 +494,11 @@ class RawNode:
     def from_state(cls, config: Config, state: CoreState) -> RawNode:
         """A node that goes on where `state` was exported. `config` and its Storage must be those of that moment.
 
-        Raises MisuseError if `config` is another node's.
+        Raises MisuseError if `config` is another node's, TypeError if `state` is no CoreState.
         """
+        _check_config(config)
+        if not isinstance(state, CoreState):
+            raise TypeError(f"from_state() takes a CoreState, not {state!r}")
         if config.id != state.id:
             raise MisuseError(f"the state is node {state.id}'s, the Config node {config.id}'s")
         return cls(config, state)
@@ -515,6 +520,11 @@ class RawNode:
         # Where the logger is what failed, or fails as well, the first error is the one to be told.
         with suppress(Exception):
             r.logger.error("%x: stopped for good: %s", r.id, error)
+
+
+def _check_config(config: Config) -> None:
+    if not isinstance(config, Config):
+        raise TypeError(f"a RawNode takes a Config, not {config!r}")
 
 
 def _check_change(change: AnyConfChange) -> ConfChangeV2:

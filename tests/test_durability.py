@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -25,6 +25,7 @@ from harness import (
     vote_for,
     voted,
 )
+from random_cluster import Member, Move, RandomCluster, random_moves
 
 from pyraft import (
     InvalidMessageError,
@@ -32,6 +33,7 @@ from pyraft import (
     MisuseError,
     Role,
 )
+from pyraft.types import encoded_size
 from raftpb.enums import (
     ENTRY_NORMAL,
     MSG_APP,
@@ -487,6 +489,96 @@ def test_a_snapshot_gives_back_what_it_overtakes() -> None:
         node.raw.step_storage(answer)
     assert node.raw.export_state().handed_out == ()
     assert node.raw.basic_status().applied == 9
+
+
+class Repeating(RandomCluster):
+    """Each answer of an apply thread comes again, along with the next ones; crashes forget it. Holds what is handed out
+    against what the applications have not answered.
+    """
+
+    def __init__(self, setting: str, seed: int, rebuilt: bool) -> None:
+        super().__init__(setting, seed, rebuilt)
+        self.answered: dict[int, deque[Message]] = {}
+        self.deaf = 0
+        self.most = 0
+        self.overtaken = 0
+
+    def play(self, moves: Iterable[Move]) -> None:
+        for what, who, which in moves:
+            getattr(self, what)(self.members[who % len(self.members)], which)
+
+    def settle(self, member: Member, which: int) -> None:
+        """Every other time all but the apply threads go on; those are slow."""
+        if which % 2 == 0:
+            super().settle(member, which)
+            return
+        for _ in range(1 + which % 12):
+            for each in self.members:
+                while each.awaits_advance or each.append_work or each.raw.has_ready():
+                    if each.awaits_advance or each.append_work:
+                        self.work(each, 0)
+                    else:
+                        self.ready(each, 0)
+            waiting, self.wire = self.wire, []
+            for m in waiting:
+                self._step(m)
+
+    def overtake(self, member: Member, which: int) -> None:
+        """While `member` hears nothing, the others go on and compact their logs; then it does again."""
+        self.deaf = member.config.id
+        for each in self.members:
+            self.propose(each, which)
+        super().settle(member, 11)
+        for each in self.members:
+            if each is not member:
+                self.compact(each, 0)
+        self.deaf = 0
+        for _ in range(3):
+            for each in self.members:
+                self.tick(each, 1)
+            self.settle(member, 11)
+
+    def _step(self, m: Message) -> None:
+        if m.to != self.deaf:
+            super()._step(m)
+
+    def crash(self, member: Member, which: int) -> None:
+        self.answered.pop(member.config.id, None)
+        super().crash(member, which)
+
+    def _answer(self, member: Member, m: Message) -> None:
+        super()._answer(member, m)
+        if m.type is MSG_STORAGE_APPLY:
+            earlier = self.answered.setdefault(member.config.id, deque(maxlen=3))
+            earlier.extend(m.responses)
+            for answer in earlier:
+                member.raw.step_storage(answer)
+
+    def _note(self, member: Member) -> None:
+        super()._note(member)
+        if member.awaits_advance:
+            return
+        overtaken = member.storage.snapshot().metadata.index
+        waits = [(work.entries[-1].index, encoded_size(work.entries)) for work in member.apply_work]
+        handed_out = list(member.raw.export_state().handed_out)
+        assert handed_out == [one for one in waits if one[0] > overtaken]
+        self.most = max(self.most, len(handed_out))
+        self.overtaken += handed_out != waits
+
+
+@pytest.mark.parametrize("rebuilt", [False, True], ids=["the node itself", "built from its export"])
+@pytest.mark.parametrize("setting", ["asynchronous", "batching and asynchronous", "tight and asynchronous", "tight"])
+def test_what_is_handed_out_is_what_the_application_has_not_answered(setting: str, rebuilt: bool) -> None:
+    """However often it answers, and whatever snapshots come meanwhile."""
+    seen: list[tuple[bool, bool]] = []
+    for seed in range(5):
+        cluster = Repeating(setting, seed, rebuilt)
+        moves = random_moves(seed, 400)
+        moves[40::40] = [("overtake", which, which) for _, _, which in moves[40::40]]
+        cluster.play(moves)
+        seen.append((cluster.most > 1, cluster.overtaken > 0))
+    if setting != "tight":  # there, nothing waits
+        assert [any(case) for case in zip(*seen, strict=True)] == [True, True], "two at a time, and some overtaken"
 
 
 def test_entries_to_apply_come_with_an_answer_that_carries_no_term() -> None:

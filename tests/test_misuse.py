@@ -23,6 +23,7 @@ from pyraft import (
     NullLogger,
     Peer,
     ProposalDroppedError,
+    RawNode,
     ReadDroppedError,
     ReadDropReason,
     ReadOnlyOption,
@@ -174,6 +175,22 @@ def unchanged(made: Host, call: Call, error: type[Exception], text: str | None =
         call(made)
     assert replace(made.raw.export_state(), changes_applied=0) == before
     return raised.value
+
+
+# -- beginnings
+
+
+@pytest.mark.parametrize("what", [None, 1, "node 1", MemoryStorage()], ids=["None", "int", "text", "Storage"])
+def test_a_node_is_made_of_a_config(what: Any) -> None:
+    for make in (RawNode, lambda config: RawNode.from_state(config, follower().raw.export_state())):
+        with pytest.raises(TypeError):
+            make(what)
+
+
+@pytest.mark.parametrize("what", [None, 1, "state", HardState()], ids=["None", "int", "text", "HardState"])
+def test_a_node_is_rebuilt_from_what_was_exported(what: Any) -> None:
+    with pytest.raises(TypeError, match=told(r"^from_state\(\) takes a CoreState, not ")):
+        RawNode.from_state(config_of(1, MemoryStorage()), what)
 
 
 # -- time

@@ -25,7 +25,7 @@ from harness import (
     voted,
 )
 
-from pyraft import AbortedRead, CampaignRefusal, ReadDropReason, ReadOnlyOption, ReadState, Role
+from pyraft import AbortedRead, CampaignRefusal, NullLogger, ReadDropReason, ReadOnlyOption, ReadState, Role
 from raftpb.enums import (
     MSG_APP,
     MSG_APP_RESP,
@@ -386,6 +386,25 @@ def test_a_node_that_lost_its_log_refuses_once_a_heartbeat() -> None:
         assert node.step(append(1, (1, 9))) == []
     node.step(heartbeat(1, commit=9))
     assert len(of_type(node.step(append(1, (1, 9))), MSG_APP_RESP)) == 1
+
+
+def test_a_node_that_lost_its_log_says_so_once() -> None:
+    class Listener(NullLogger):
+        def __init__(self) -> None:
+            self.heard: list[str] = []
+
+        def error(self, msg: str, /, *args: object) -> None:
+            self.heard.append(msg % args)
+
+    listener = Listener()
+    node = host(logger=listener)
+    for commit in (9, 9, 12):
+        node.step(heartbeat(1, commit=commit))
+    assert len(listener.heard) == 1
+    assert "knows entry 12" in node.raw.status().log_loss_suspected, "the status tells the latest"
+    node.step(append(1, (0, 0), log_of([1])))
+    node.step(heartbeat(1, commit=12))
+    assert len(listener.heard) == 2, "the logs had met, and entries are missing again"
 
 
 @pytest.mark.parametrize("elapsed", [1, 5])
