@@ -28,7 +28,7 @@ class Loop:
         while self.node.has_ready():
             ready = self.node.ready()
 
-            # 1. Persist: the snapshot, then the entries, then the hard state; synced if must_sync or a snapshot.
+            # 1. Persist: the snapshot, then the entries, then the hard state; synced if must_sync.
             if ready.snapshot is not None:
                 self.log.apply_snapshot(ready.snapshot)
             self.log.append(ready.entries)

@@ -49,7 +49,10 @@ class Peer:
 
 
 def check_bootstrap(r: Raft, peers: Sequence[Peer]) -> None:
-    """Raise MisuseError unless `peers` can found a cluster on this node's empty Storage."""
+    """Raise MisuseError unless `peers` can found a cluster on this node's empty Storage.
+
+    Raises TypeError if one of them is no Peer, or holds something of a wrong type.
+    """
     if not peers:
         raise MisuseError("bootstrap needs at least one peer; a node that joins a cluster is not bootstrapped at all")
     if r.log.last_index() != 0:
@@ -57,9 +60,15 @@ def check_bootstrap(r: Raft, peers: Sequence[Peer]) -> None:
     if r.term != 0:
         raise MisuseError(f"bootstrap needs a new node; this one has seen term {r.term}")
     seen: list[int] = []
-    for peer in peers:
+    listed: list[object] = list(peers)
+    for peer in listed:
+        if not isinstance(peer, Peer):
+            raise TypeError(f"{peer!r} is among the peers; expected a Peer")
+        number: object = peer.id
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise TypeError(f"peer id is {number!r}; expected an integer in [1, 2^63)")
         if not isinstance(peer.context, bytes):
-            raise MisuseError(f"the context of peer {peer.id} is {peer.context!r}; bytes are due")
+            raise TypeError(f"the context of peer {peer.id} is {peer.context!r}; expected bytes")
         if not 0 < peer.id <= MAX_INTEGER:
             raise MisuseError(f"peer id {peer.id} is not in [1, 2^63)")
         if peer.id in seen:

@@ -20,6 +20,7 @@ from pyraft.errors import (
     InvalidReason,
     LocalMessageError,
     PeerNotFoundError,
+    StepError,
 )
 from pyraft.read_queue import CONTEXT_BYTES, position_of
 from pyraft.source import UNKNOWN
@@ -44,18 +45,17 @@ from raftpb.enums import (
     MSG_VOTE_RESP,
     MessageType,
 )
-from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, Message
+from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, Message, Snapshot
 
 MAX_POSITION: Final = 2**62 - 1
 """The largest term or index that may come in. A node adds to both, and what it adds must fit 63 bits as well."""
-
 
 MAX_TERM_JUMP: Final = 2**32
 """No group holds that many elections while a node is away. Taking such a term would leave none for later elections."""
 
 
 def check_message(r: Raft, m: Message) -> None:
-    """Check what came from the network.
+    """Check what came from the network, without asking the Storage.
 
     Raises StepError: a type that stays inside a node, a response of a stranger, or a message that contradicts itself,
     its address or what its sender can know.
@@ -84,7 +84,7 @@ def check_message(r: Raft, m: Message) -> None:
                 f"{t} carries {len(m.entries[0].data)} bytes of context, not 1 to {MAX_CONTEXT_BYTES}",
             )
     elif t is MSG_SNAP:
-        _check_snapshot(r, m)
+        _check_snapshot(m)
     elif t is MSG_VOTE_RESP or t is MSG_PRE_VOTE_RESP or t is MSG_READ_INDEX_RESP:
         _check_member(r, m)
 
@@ -218,7 +218,7 @@ def _check_confirmation(r: Raft, m: Message) -> None:
         )
 
 
-def _check_snapshot(r: Raft, m: Message) -> None:
+def _check_snapshot(m: Message) -> None:
     snapshot = m.snapshot
     if snapshot is None or snapshot.is_empty():
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"{m.type} from {m.from_} without a snapshot")
@@ -228,30 +228,33 @@ def _check_snapshot(r: Raft, m: Message) -> None:
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"position ({metadata.term}, {metadata.index})")
     if metadata.term == 0 or metadata.term > m.term:
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"term {metadata.term} from a leader of term {m.term}")
-    _check_snapshot_history(r, m, metadata.term, metadata.index)
     try:
         check_conf_state(metadata.conf_state)
     except ConfChangeError as error:
         raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, f"its configuration is impossible: {error}") from error
 
 
-def _check_snapshot_history(r: Raft, m: Message, term: u64, index: u64) -> None:
-    """A snapshot agrees with what is committed here: terms never fall along a log. What was compacted is not compared.
+def history_refusal(r: Raft, snapshot: Snapshot, from_: u64) -> StepError | None:
+    """Compare a received snapshot with what is committed here: terms never fall along a log. What was compacted is not
+    compared.
 
-    Raises InvalidMessageError; the suspicion of another history is noted.
+    None if the two agree; otherwise the error to raise, and the suspicion of another history is noted. This asks the
+    Storage, so that it may also raise whatever the Storage raises.
     """
+    term: u64 = snapshot.metadata.term
+    index: u64 = snapshot.metadata.index
     compared: u64 = index if index < r.log.committed else r.log.committed
     known: u64 = r.log.term_or_unknown(compared)
     if known == UNKNOWN or (known <= term and (known == term or compared < index)):
-        return
+        return None
     detail = f"its position ({term}, {index}) contradicts the committed entry ({known}, {compared})"
     if not r.anomalies.foreign_log_suspected:
         r.anomalies.foreign_log_suspected = (
-            f"{m.from_} sends a snapshot, but {detail}: was this node founded by mistake, or does another group use "
+            f"{from_} sends a snapshot, but {detail}: was this node founded by mistake, or does another group use "
             "its address?"
         )
         r.logger.error("%x: %s", r.id, r.anomalies.foreign_log_suspected)
-    raise InvalidMessageError(InvalidReason.BAD_SNAPSHOT, detail)
+    return InvalidMessageError(InvalidReason.BAD_SNAPSHOT, detail)
 
 
 def check_storage_answer(r: Raft, m: Message) -> None:

@@ -214,9 +214,15 @@ class RaftLog:
         )
         self.unstable.release(index)
 
-    def take_back(self, index: u64) -> None:
-        """The batch that ends at `index` is acknowledged; nothing if it was already, or a snapshot has overtaken it."""
-        self.applying_size -= self.handed_out.pop(index, 0)
+    def take_back(self, index: u64) -> bool:
+        """The batch that ends at `index` is acknowledged; False, and nothing happens, if that is old news or a snapshot
+        has overtaken it.
+        """
+        size = self.handed_out.pop(index, None)
+        if size is None:
+            return False
+        self.applying_size -= size
+        return True
 
     def take_back_up_to(self, index: u64) -> None:
         """A snapshot at `index` has overtaken every batch that ends there or before."""

@@ -50,13 +50,15 @@ from pyraft.types import (
     u64,
 )
 from raftpb.codec import encode_conf_change, encode_conf_change_v2
-from raftpb.confchange import AnyConfChange, ConfChange, ConfChangeV2
+from raftpb.confchange import AnyConfChange, ConfChange, ConfChangeSingle, ConfChangeV2
 from raftpb.enums import (
     ENTRY_CONF_CHANGE,
     ENTRY_CONF_CHANGE_V2,
     ENTRY_NORMAL,
+    MSG_PRE_VOTE_RESP,
     MSG_PROP,
     MSG_READ_INDEX,
+    MSG_SNAP,
     MSG_STORAGE_APPEND_RESP,
     MSG_STORAGE_APPLY_RESP,
     ConfChangeTransition,
@@ -70,13 +72,15 @@ class RawNode:
     """A node of a Raft group, without I/O, clock or threads.
 
     Building one continues from what the Storage holds; `bootstrap` follows on the founding members of a new cluster.
-    Raises StorageError if the Storage contradicts itself, ConfigError if `Config.applied` does not fit it.
+    Raises StorageError if the Storage contradicts itself, ConfigError if `Config.applied` does not fit it, TypeError if
+    `config` is no Config.
 
     Any exception of the Storage, and InvariantError, stop the node for good: the call that met it raises it, every
     later one NodeFailedError, and nothing more is sent.
     """
 
     def __init__(self, config: Config, state: CoreState | None = None) -> None:
+        _check_config(config)
         self._raft: Raft = new_raft(config) if state is None else Raft(config)
         self._handout: Handout = Handout()
         self._max_entry_size: u64 = config.max_entry_size if config.max_entry_size != 0 else NO_LIMIT
@@ -180,10 +184,8 @@ class RawNode:
         except StepError:
             r.anomalies.refused_messages += 1
             raise
-        except BaseException as error:  # the Storage failed
-            self._fail(error)
-            raise
         dropped: DropReason | None = None
+        refusal: StepError | None = None
         self._closed = True
         try:
             t = m.type
@@ -191,12 +193,19 @@ class RawNode:
                 dropped = roles.propose(r, m.from_, [Entry(entry.type, 0, 0, entry.data) for entry in m.entries])
             elif t is MSG_READ_INDEX:
                 roles.read_index_passed_on(r, m.from_, m.entries[0].data)
+            elif t is MSG_SNAP and m.snapshot is not None:
+                refusal = door.history_refusal(r, m.snapshot, m.from_)
+                if refusal is None:
+                    step.step(r, m)
             else:
                 step.step(r, m)
         except BaseException as error:
             self._fail(error)
             raise
         self._closed = False
+        if refusal is not None:
+            r.anomalies.refused_messages += 1
+            raise refusal
         if dropped is not None:
             raise ForwardedProposalDroppedError(dropped)
 
@@ -221,6 +230,8 @@ class RawNode:
                 self._take_append_answer(m)
             elif m.type is MSG_STORAGE_APPLY_RESP:
                 self._take_apply_answer(m)
+            elif m.term > r.term and (m.type is not MSG_PRE_VOTE_RESP or m.term > r.term + 1):
+                r.anomalies.ignored_storage_answers += 1  # of a term that this node never was in
             else:
                 step.step(r, m)
         except BaseException as error:
@@ -273,13 +284,13 @@ class RawNode:
         """Ask for a membership change; None, or a V2 change without steps, leaves a joint configuration.
 
         A leader that cannot take it now appends an empty entry in its place and says so in
-        `Ready.refused_conf_changes`. Raises ProposalDroppedError as `propose`, ConfChangeError if a node id is not in
-        [0, 2^63), TypeError if `change` is no membership change.
+        `Ready.refused_conf_changes`. Raises ProposalDroppedError as `propose`, ConfChangeError if an id is not in
+        [0, 2^63), TypeError if `change` is no membership change or holds something of a wrong type.
         """
         if change is None:
             entry = Entry(ENTRY_CONF_CHANGE_V2)
         elif isinstance(change, ConfChange):
-            _check_change(change.as_v2())
+            _check_change(change)
             entry = Entry(ENTRY_CONF_CHANGE, 0, 0, encode_conf_change(change))
         else:
             _check_change(change)
@@ -309,7 +320,8 @@ class RawNode:
         A change that was handed out before a snapshot was received is part of that snapshot already: until the snapshot
         is durable the call changes nothing here. It returns the configuration that belongs to the change all the same,
         to be kept with its index; afterwards entries up to the snapshot's index are not to be applied any more.
-        Raises ConfChangeError, and nothing has changed, if the change is impossible; TypeError if it is none.
+        Raises ConfChangeError, and nothing has changed, if the change is impossible; TypeError if it is none, or
+        holds something of a wrong type.
         """
         asked = ConfChangeV2() if change is None else _check_change(change)
         if self._closed:
@@ -370,10 +382,12 @@ class RawNode:
     def transfer_leader(self, target: int) -> TransferRefusal | None:
         """Hand leadership to voter `target`, or ask the leader to; why nothing was started, or None if it was or the
         request was passed on. Ends when another leader is known, at the latest after an election timeout.
+
+        Raises TypeError if `target` is no integer.
         """
+        _check_id(target)
         if self._closed:
             self._refuse()
-        _check_id(target)
         if not 0 < target <= MAX_INTEGER:
             return TransferRefusal.UNKNOWN
         self._closed = True
@@ -448,7 +462,8 @@ class RawNode:
     def bootstrap(self, peers: Sequence[Peer]) -> None:
         """Found a cluster of `peers`, on each of them alike and before anything else.
 
-        Raises MisuseError if there are none, one is invalid or listed twice, or the Storage is not empty.
+        Raises MisuseError if there are none, one is invalid or listed twice, or the Storage is not empty; TypeError if
+        one is no Peer.
         """
         if self._closed:
             self._refuse()
@@ -480,8 +495,11 @@ class RawNode:
     def from_state(cls, config: Config, state: CoreState) -> RawNode:
         """A node that goes on where `state` was exported. `config` and its Storage must be those of that moment.
 
-        Raises MisuseError if `config` is another node's.
+        Raises MisuseError if `config` is another node's, TypeError if `state` is no CoreState.
         """
+        _check_config(config)
+        if not isinstance(state, CoreState):
+            raise TypeError(f"from_state() takes a CoreState, not {state!r}")
         if config.id != state.id:
             raise MisuseError(f"the state is node {state.id}'s, the Config node {config.id}'s")
         return cls(config, state)
@@ -505,18 +523,38 @@ class RawNode:
             r.logger.error("%x: stopped for good: %s", r.id, error)
 
 
+def _check_config(config: Config) -> None:
+    if not isinstance(config, Config):
+        raise TypeError(f"a RawNode takes a Config, not {config!r}")
+
+
 def _check_change(change: AnyConfChange) -> ConfChangeV2:
     if not isinstance(change, (ConfChange, ConfChangeV2)):
         raise TypeError(f"{change!r} is no membership change; a ConfChange or ConfChangeV2 is due")
+    if isinstance(change, ConfChange):
+        _check_number("id", change.id)
     asked = change.as_v2()
+    context: object = asked.context
+    if not isinstance(context, bytes):
+        raise TypeError(f"context is {context!r}; expected bytes")
     if not isinstance(asked.transition, ConfChangeTransition):
         raise TypeError(f"transition is {asked.transition!r}; expected a ConfChangeTransition")
-    for one in asked.changes:
+    steps: tuple[object, ...] = asked.changes  # so that the text below, not the compiler's, says what is wrong
+    for one in steps:
+        if not isinstance(one, ConfChangeSingle):
+            raise TypeError(f"{one!r} is among the steps; expected a ConfChangeSingle")
         if not isinstance(one.type, ConfChangeType):
             raise TypeError(f"type is {one.type!r}; expected a ConfChangeType")
-        if not 0 <= one.node_id <= MAX_INTEGER:
-            raise ConfChangeError(f"node id {one.node_id} is not in [0, 2^63)")
+        _check_number("node id", one.node_id)
     return asked
+
+
+def _check_number(name: str, number: object) -> None:
+    """Check a number in a membership change. Compiled, what is no integer was refused when the change was made."""
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise TypeError(f"{name} is {number!r}; expected an integer in [0, 2^63)")
+    if not 0 <= number <= MAX_INTEGER:
+        raise ConfChangeError(f"{name} {number} is not in [0, 2^63)")
 
 
 def _check_id(id: int) -> None:

@@ -1,7 +1,7 @@
 """Ready: what the application has to do before it calls `advance()`, in this order.
 
 1. Persist: `snapshot` first, then `entries` (after deleting everything at or above the first one's index), then
-   `hard_state`; make it durable if `must_sync`, or if there is a snapshot.
+   `hard_state`; make it durable if `must_sync`.
 2. Send `messages`.
 3. Apply `snapshot`, then `committed_entries` in order; hand each membership change to `apply_conf_change`.
 4. Answer `read_states` once `applied >= index`, and fail `aborted_reads`.

@@ -78,6 +78,9 @@ SETTINGS: Final[dict[str, Callable[[Config], Config]]] = {
     "reference": _reference,
     "leases": lambda config: replace(config, read_only_option=ReadOnlyOption.ReadOnlyLeaseBased),
     "batching": lambda config: replace(config, batch_append=True, max_size_per_msg=200),
+    "batching and asynchronous": lambda config: replace(
+        config, batch_append=True, async_storage_writes=True, max_inflight_msgs=3
+    ),
     "tight": lambda config: replace(
         config,
         max_size_per_msg=0,

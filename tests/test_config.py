@@ -8,6 +8,7 @@ import random
 from typing import Any
 
 import pytest
+from harness import leader
 
 from pyraft import Config, ConfigError, MemoryStorage, NullLogger, RawNode, ReadOnlyOption, TraceEvent
 from pyraft.types import MAX_INTEGER, NO_LIMIT
@@ -307,3 +308,12 @@ MIB = 1 << 20
 def test_how_many_bytes_may_be_under_way(given: int | None, max_size: int, expected: int) -> None:
     config = make(max_inflight_bytes=given, max_size_per_msg=max_size, max_committed_size_per_ready=MIB)
     assert config.inflight_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [pytest.param(None, 32 * MIB, id="not given"), pytest.param(0, NO_LIMIT, id="no limit")],
+)
+def test_a_leader_s_windows_are_those_of_its_config(given: int | None, expected: int) -> None:
+    made = leader(max_inflight_bytes=given)
+    assert [made.progress(id).inflights.max_bytes for id in (1, 2, 3)] == [expected] * 3

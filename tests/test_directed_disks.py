@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from directed import BOTH_WAYS, ON_OFF
 
-from pyraft import InvalidMessageError
+from pyraft import InvalidMessageError, MemoryStorage
 from raftpb.enums import MSG_HEARTBEAT, MSG_VOTE, MSG_VOTE_RESP
 from raftpb.message import HardState, Message
 from rafttest.sim.script import FIRST, Script
@@ -38,6 +38,27 @@ def test_wiped_follower_commit_ahead() -> None:
     s.elect(2)  # another leader believes nothing, and begins from the snapshot
     s.converge()
     assert s.data(3) == [b"a", b"b", b"converged"]
+
+
+@pytest.mark.parametrize("backup", [False, True], ids=["emptied", "an old backup"])
+def test_a_leader_that_answers_at_once_does_not_keep_a_wiped_follower_busy(backup: bool) -> None:
+    """A leader of the Go library does, as one without `doubt_retracted_acks`. What 2 and 3 agree on goes on."""
+    s = Script(3, doubt_retracted_acks=False)
+    s.elect(1)
+    old = s.backup(3)
+    s.propose(1, b"a", b"b")
+    s.run_until_idle()
+    s.crash(3)
+    s.report_unreachable(1, 3)  # so that the leader probes
+    s.restore(3, old if backup else MemoryStorage())
+    s.pass_time(3)  # each refusal would bring the next append; the mail would never end
+    assert s.status(3).log_loss_suspected
+    s.propose(1, b"c")
+    s.pass_time(1)
+    assert (s.data(2), s.data(3)) == ([b"a", b"b", b"c"], [])
+    s.elect(2)
+    s.converge()
+    assert s.data(3) == [b"a", b"b", b"c", b"converged"]
 
 
 def test_restored_backup_follower() -> None:

@@ -6,7 +6,17 @@ import pytest
 from directed import BOTH_WAYS, ON_OFF, plain
 
 from pyraft import CampaignRefusal, Role
-from raftpb.enums import MSG_APP, MSG_APP_RESP, MSG_PRE_VOTE, MSG_SNAP, MSG_VOTE, MSG_VOTE_RESP
+from raftpb.enums import (
+    MSG_APP,
+    MSG_APP_RESP,
+    MSG_PRE_VOTE,
+    MSG_PRE_VOTE_RESP,
+    MSG_SNAP,
+    MSG_VOTE,
+    MSG_VOTE_RESP,
+    MessageType,
+)
+from raftpb.message import Message
 from rafttest.sim.hand import Knobs
 from rafttest.sim.script import Script
 from rafttest.sim.violation import Violation
@@ -29,6 +39,27 @@ def test_a_vote_that_the_network_copies_counts_once(copies: int) -> None:
     s.run_until_idle()
     assert s.leaders() == []
     assert s.status(1).soft_state.role is Role.StateCandidate
+    s.converge()
+
+
+@pytest.mark.parametrize("pre_vote", [False, True], ids=["votes", "pre-votes"])
+@pytest.mark.parametrize(
+    ("kind", "refused"),
+    [(MSG_APP_RESP, False), (MSG_VOTE, False), (MSG_PRE_VOTE, False), (MSG_PRE_VOTE_RESP, True)],
+    ids=["acknowledgement", "vote", "pre-vote", "pre-vote refused"],
+)
+def test_a_term_out_of_reach_uses_up_no_terms(kind: MessageType, refused: bool, pre_vote: bool) -> None:
+    """It reaches the leader and a follower. Taken by either, it would be the term of all, with none left after it."""
+    s = Script(3, pre_vote=pre_vote)
+    s.elect(1)
+    term = s.status(1).term
+    for to in (1, 2):
+        s.arrive(Message(kind, to, 3, 2**62 - 1, reject=refused, context=b"CampaignTransfer"))
+        s.run_until_idle()
+        assert (s.status(to).term, s.status(to).term_jump) == (term, True)
+    assert s.leads(1)
+    s.elect(2)
+    assert s.status(2).term == term + 1
     s.converge()
 
 

@@ -275,3 +275,49 @@ def test_uncommitted_size_across_terms() -> None:
     assert [s.status(n).uncommitted_size for n in (1, 2, 3)] == [0, 0, 0]
     fill(3)
     s.converge()
+
+
+def all_but_apply(s: Script, n: int) -> None:
+    """Everybody goes on, and `n`, which is paused, as well, but for its application, which is slow."""
+    for _ in range(6):
+        s.run_until_idle()
+        for m in [m for m in s.mail if m.to == n]:
+            s.remove(m)
+            s.arrive(m)
+        while s.node(n).raw.has_ready():
+            s.ready(n)
+        while s.node(n).append_work:
+            s.persist(n)
+
+
+def handed_out(s: Script, n: int) -> list[int]:
+    """The last index of each batch that the application of `n` has not answered."""
+    return [index for index, _ in s.node(n).raw.export_state().handed_out]
+
+
+def test_a_snapshot_that_overtakes_an_application_gives_back_what_was_handed_out() -> None:
+    """3 is still applying "a" when a snapshot comes that covers it. While its bytes are out, nothing is handed out. The
+    snapshot gives them back, and the late answer of the application, later, nothing.
+    """
+    s = Script(3, async_storage_writes=True, max_committed_size_per_ready=40)
+    s.elect(1)
+    s.pause(3)
+    s.propose(1, b"a" * 50, b"b")
+    all_but_apply(s, 3)
+    s.tick(1)
+    all_but_apply(s, 3)
+    assert handed_out(s, 3) == [FIRST + 1]
+    s.report_unreachable(1, 3)
+    s.propose(1, b"c")
+    s.run_until_idle()
+    s.compact(1)
+    s.mail.clear()
+    s.tick(1)
+    all_but_apply(s, 3)
+    assert s.status(3).applied == FIRST + 3
+    s.propose(1, b"d" * 50)
+    all_but_apply(s, 3)
+    assert handed_out(s, 3) == [FIRST + 4]
+    s.resume(3)
+    s.converge()
+    assert s.data(3) == [b"a" * 50, b"b", b"c", b"d" * 50, b"converged"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -23,6 +25,7 @@ from harness import (
     vote_for,
     voted,
 )
+from random_cluster import Member, Move, RandomCluster, random_moves
 
 from pyraft import (
     InvalidMessageError,
@@ -30,6 +33,7 @@ from pyraft import (
     MisuseError,
     Role,
 )
+from pyraft.types import encoded_size
 from raftpb.enums import (
     ENTRY_NORMAL,
     MSG_APP,
@@ -451,6 +455,28 @@ def test_an_apply_answer_that_is_late_gives_its_own_bytes_back() -> None:
     assert node.raw.basic_status().applied == 2
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0), (1, 0, 0), (0, 0, 1, 1)], ids=str)
+def test_apply_answers_in_any_order_release_the_quota_of_their_own_entries(order: tuple[int, ...]) -> None:
+    """Ten and twenty bytes in two batches. What one answer did not release would be taken for uncommitted for ever."""
+    node = leader(voters=(1, 2, 3), async_storage_writes=True)
+    follow(node, 2, 3)
+    node.settle()
+    for size in (10, 20):
+        node.raw.propose(bytes(size))
+        node.begin()
+        while node.append_work:
+            node.append()
+        node.raw.step(acked(node.last, node.term))
+        node.begin()
+    answers = [only(work.responses) for work in node.apply_work]
+    left = {0: 10, 1: 20}
+    for which in order:
+        node.raw.step_storage(answers[which])
+        left.pop(which, None)
+        assert node.raw.basic_status().uncommitted_size == sum(left.values())
+    assert node.raw.export_state().handed_out == ()
+
+
 def test_a_snapshot_gives_back_what_it_overtakes() -> None:
     """Otherwise these bytes would be out for ever, and applying would stop."""
     node = _pages(50, 100)
@@ -463,6 +489,96 @@ def test_a_snapshot_gives_back_what_it_overtakes() -> None:
         node.raw.step_storage(answer)
     assert node.raw.export_state().handed_out == ()
     assert node.raw.basic_status().applied == 9
+
+
+class Repeating(RandomCluster):
+    """Each answer of an apply thread comes again, along with the next ones; crashes forget it. Holds what is handed out
+    against what the applications have not answered.
+    """
+
+    def __init__(self, setting: str, seed: int, rebuilt: bool) -> None:
+        super().__init__(setting, seed, rebuilt)
+        self.answered: dict[int, deque[Message]] = {}
+        self.deaf = 0
+        self.most = 0
+        self.overtaken = 0
+
+    def play(self, moves: Iterable[Move]) -> None:
+        for what, who, which in moves:
+            getattr(self, what)(self.members[who % len(self.members)], which)
+
+    def settle(self, member: Member, which: int) -> None:
+        """Every other time all but the apply threads go on; those are slow."""
+        if which % 2 == 0:
+            super().settle(member, which)
+            return
+        for _ in range(1 + which % 12):
+            for each in self.members:
+                while each.awaits_advance or each.append_work or each.raw.has_ready():
+                    if each.awaits_advance or each.append_work:
+                        self.work(each, 0)
+                    else:
+                        self.ready(each, 0)
+            waiting, self.wire = self.wire, []
+            for m in waiting:
+                self._step(m)
+
+    def overtake(self, member: Member, which: int) -> None:
+        """While `member` hears nothing, the others go on and compact their logs; then it does again."""
+        self.deaf = member.config.id
+        for each in self.members:
+            self.propose(each, which)
+        super().settle(member, 11)
+        for each in self.members:
+            if each is not member:
+                self.compact(each, 0)
+        self.deaf = 0
+        for _ in range(3):
+            for each in self.members:
+                self.tick(each, 1)
+            self.settle(member, 11)
+
+    def _step(self, m: Message) -> None:
+        if m.to != self.deaf:
+            super()._step(m)
+
+    def crash(self, member: Member, which: int) -> None:
+        self.answered.pop(member.config.id, None)
+        super().crash(member, which)
+
+    def _answer(self, member: Member, m: Message) -> None:
+        super()._answer(member, m)
+        if m.type is MSG_STORAGE_APPLY:
+            earlier = self.answered.setdefault(member.config.id, deque(maxlen=3))
+            earlier.extend(m.responses)
+            for answer in earlier:
+                member.raw.step_storage(answer)
+
+    def _note(self, member: Member) -> None:
+        super()._note(member)
+        if member.awaits_advance:
+            return
+        overtaken = member.storage.snapshot().metadata.index
+        waits = [(work.entries[-1].index, encoded_size(work.entries)) for work in member.apply_work]
+        handed_out = list(member.raw.export_state().handed_out)
+        assert handed_out == [one for one in waits if one[0] > overtaken]
+        self.most = max(self.most, len(handed_out))
+        self.overtaken += handed_out != waits
+
+
+@pytest.mark.parametrize("rebuilt", [False, True], ids=["the node itself", "built from its export"])
+@pytest.mark.parametrize("setting", ["asynchronous", "batching and asynchronous", "tight and asynchronous", "tight"])
+def test_what_is_handed_out_is_what_the_application_has_not_answered(setting: str, rebuilt: bool) -> None:
+    """However often it answers, and whatever snapshots come meanwhile."""
+    seen: list[tuple[bool, bool]] = []
+    for seed in range(5):
+        cluster = Repeating(setting, seed, rebuilt)
+        moves = random_moves(seed, 400)
+        moves[40::40] = [("overtake", which, which) for _, _, which in moves[40::40]]
+        cluster.play(moves)
+        seen.append((cluster.most > 1, cluster.overtaken > 0))
+    if setting != "tight":  # there, nothing waits
+        assert [any(case) for case in zip(*seen, strict=True)] == [True, True], "two at a time, and some overtaken"
 
 
 def test_entries_to_apply_come_with_an_answer_that_carries_no_term() -> None:
@@ -540,6 +656,27 @@ def test_the_answers_of_a_removed_node_about_itself_are_taken(answer: Message) -
     node = host(voters=(2, 3), async_storage_writes=True)
     node.raw.step_storage(answer)
     node.raw.step_storage(Message(MSG_STORAGE_APPEND_RESP, 1, LOCAL_APPEND_THREAD, 0))
+
+
+@pytest.mark.parametrize("term", [2, 2**62 - 1])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda term: acked(1, term, from_=1), id="acknowledgement"),
+        pytest.param(lambda term: voted(term, from_=1), id="vote"),
+        pytest.param(lambda term: voted(term + 1, from_=1, pre=True), id="pre-vote"),
+        pytest.param(lambda term: voted(term + 1, reject=True, from_=1, pre=True), id="pre-vote refused"),
+        pytest.param(lambda term: Message(MSG_STORAGE_APPEND_RESP, 1, LOCAL_APPEND_THREAD, term), id="write"),
+    ],
+)
+def test_an_answer_of_a_term_that_this_node_never_was_in_is_ignored(make: Callable[[int], Message], term: int) -> None:
+    """Taken, it would raise the term; it answers nothing that was handed out."""
+    node = follower()
+    before = node.raw.export_state()
+    node.raw.step_storage(make(term))
+    after = node.raw.export_state()
+    assert after.anomalies == replace(before.anomalies, ignored_storage_answers=1)
+    assert replace(after, anomalies=before.anomalies) == before
 
 
 def test_without_storage_threads_there_is_no_such_door() -> None:

@@ -63,7 +63,18 @@ from raftpb.enums import (
 from raftpb.message import ConfState, Entry, Message, Snapshot, SnapshotMetadata
 
 EXTREMES = (-(2**63), -2, -1, 2**32, LAST_POSITION, LAST_POSITION + 1, 2**63 - 2, 2**63 - 1)
-CONTEXTS = (b"", b"", bytes(8), b"\x01" + bytes(7), b"\x02" + bytes(7), b"\xff" * 8, b"CampaignTransfer", b"r")
+CONTEXTS = (
+    b"",
+    b"",
+    bytes(8),
+    b"\x01" + bytes(7),
+    b"\x02" + bytes(7),
+    b"\xff" * 8,
+    b"CampaignTransfer",
+    b"r",
+    bytes(256),
+    bytes(257),
+)
 DATAS = (
     b"",
     b"x",
@@ -146,7 +157,7 @@ def plausible(random: Random, node: Host) -> Message:
     if kind is MSG_APP:
         m.entries = run(random, m.log_term, m.index, term)
     elif kind is MSG_APP_RESP:
-        m.reject_hint = random.randrange(m.index + 1) if m.reject else 0
+        m.reject_hint = random.randrange(m.index + 4) if m.reject else 0  # raft before 3.5 hints beyond
     elif kind is MSG_SNAP:
         position = SnapshotMetadata(random.choice(CONF_STATES), max(node.commit + random.randrange(-1, 5), 1), term)
         m.snapshot = Snapshot(b"s", position)

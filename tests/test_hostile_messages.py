@@ -410,9 +410,15 @@ def test_a_term_within_reach_is_taken() -> None:
     assert not node.raw.status().term_jump
 
 
-def test_a_newcomer_of_term_0_joins() -> None:
+@pytest.mark.parametrize("make", [heartbeat, append, lambda term: snapshot_message(term, snapshot())])
+def test_a_newcomer_of_term_0_joins(make: Callable[[int], Message]) -> None:
+    """Whatever term a sane group has come to; one of a later term is none for a newcomer either."""
     newcomer = host(voters=())
-    newcomer.step(heartbeat(2**32))
+    assert newcomer.term == 0
+    error = refuses(newcomer, make(2**32 + 1))
+    assert isinstance(error, InvalidMessageError)
+    assert error.reason is InvalidReason.TERM_JUMP
+    newcomer.step(make(2**32))
     assert newcomer.term == 2**32
 
 
@@ -438,6 +444,19 @@ def test_a_hint_beyond_what_is_refused_is_taken_for_that(hint: int) -> None:
     refused = node.progress(2).next - 1
     node.step(rejected(refused, TERM, (0, max(hint, refused + 1))))
     assert node.progress(2).next == refused
+
+
+def test_a_follower_that_hints_at_the_end_of_its_log_is_caught_up() -> None:
+    """Raft before 3.5, with a tail of another leader's entries: each refusal brings the leader one entry further."""
+    node = in_role(LEADER)
+    node.step(beat_back(TERM))
+    sent: list[int] = []
+    while (before := node.progress(2).next - 1) > 2:
+        sent.append(before)
+        node.step(rejected(before, TERM, (0, 20)))
+    assert sent == [5, 4, 3]
+    node.step(acked(node.last, TERM))
+    assert node.progress(2).match == node.last
 
 
 @pytest.mark.parametrize("m", [append(TERM - 1), heartbeat(TERM - 1)], ids=["append", "heartbeat"])

@@ -23,6 +23,7 @@ from pyraft import (
     NullLogger,
     Peer,
     ProposalDroppedError,
+    RawNode,
     ReadDroppedError,
     ReadDropReason,
     ReadOnlyOption,
@@ -176,6 +177,22 @@ def unchanged(made: Host, call: Call, error: type[Exception], text: str | None =
     return raised.value
 
 
+# -- beginnings
+
+
+@pytest.mark.parametrize("what", [None, 1, "node 1", MemoryStorage()], ids=["None", "int", "text", "Storage"])
+def test_a_node_is_made_of_a_config(what: Any) -> None:
+    for make in (RawNode, lambda config: RawNode.from_state(config, follower().raw.export_state())):
+        with pytest.raises(TypeError):
+            make(what)
+
+
+@pytest.mark.parametrize("what", [None, 1, "state", HardState()], ids=["None", "int", "text", "HardState"])
+def test_a_node_is_rebuilt_from_what_was_exported(what: Any) -> None:
+    with pytest.raises(TypeError, match=told(r"^from_state\(\) takes a CoreState, not ")):
+        RawNode.from_state(config_of(1, MemoryStorage()), what)
+
+
 # -- time
 
 
@@ -303,21 +320,41 @@ def test_an_id_that_no_value_can_hold() -> None:
 
 
 MISTYPED: dict[str, Callable[[Any], Any]] = {
-    "a type that is none": lambda seven: ConfChange(seven, 3),
-    "a type that is none, in a list": lambda seven: ConfChangeV2([ConfChangeSingle(seven, 3)]),
-    "a transition that is none": lambda seven: ConfChangeV2([], seven),
+    "a type": lambda what: ConfChange(what, 3),
+    "a type in a list": lambda what: ConfChangeV2([ConfChangeSingle(what, 3)]),
+    "a transition": lambda what: ConfChangeV2([], what),
+    "a node": lambda what: ConfChange(ADD_NODE, what),
+    "a node in a list": lambda what: ConfChangeV2([ConfChangeSingle(ADD_NODE, 3), ConfChangeSingle(ADD_NODE, what)]),
+    "an id": lambda what: ConfChange(ADD_NODE, 3, b"", what),
+    "a context": lambda what: ConfChange(ADD_NODE, 3, what),
+    "a context of a list": lambda what: ConfChangeV2([ConfChangeSingle(ADD_NODE, 3)], context=what),
+    "a step": lambda what: ConfChangeV2([ConfChangeSingle(ADD_NODE, 3), what]),
 }
+_NUMBERS = ("a node", "a node in a list", "an id")
 
 
-@pytest.mark.parametrize("make", MISTYPED.values(), ids=MISTYPED)
-def test_a_membership_change_of_wrong_types(make: Callable[[Any], Any]) -> None:
-    """Compiled, such a value cannot even be made; the error is of the same type."""
-    made = leading()
-    before = made.raw.export_state()
+@pytest.mark.parametrize("what", [7, 2.5, "3", None, pytest.param(True, marks=BOOL_IS_INT)], ids=repr)
+@pytest.mark.parametrize("name", MISTYPED)
+@pytest.mark.parametrize("scene", [leading, follower])
+def test_a_membership_change_of_wrong_types(scene: Make, name: str, what: Any) -> None:
+    """Compiled, most of these values cannot even be made; the error is of the same type."""
+    if what == 7 and name in _NUMBERS:
+        what = "7"
+    made = scene()
+    before = replace(made.raw.export_state(), changes_applied=0)
     for call in (made.raw.propose_conf_change, made.raw.apply_conf_change):
         with pytest.raises(TypeError):
-            call(make(7))
-    assert made.raw.export_state() == before
+            call(MISTYPED[name](what))
+    assert replace(made.raw.export_state(), changes_applied=0) == before
+
+
+def test_an_id_of_the_application_has_63_bits() -> None:
+    unchanged(
+        leading(),
+        lambda made: made.raw.propose_conf_change(ConfChange(ADD_NODE, 3, b"", -1)),
+        ConfChangeError,
+        r"^id -1 is not in \[0, 2\^63\)$",
+    )
 
 
 @pytest.mark.parametrize(
@@ -435,11 +472,13 @@ def test_a_transfer_that_is_not_started_says_why(make: Make, target: int, refusa
     assert made.raw.export_state() == before
 
 
-@pytest.mark.parametrize("target", [2.5, True, "2", None], ids=repr)
-@pytest.mark.parametrize("make", [leading, follower, candidate], ids=["leader", "follower", "candidate"])
+@pytest.mark.parametrize("target", [2.5, pytest.param(True, marks=BOOL_IS_INT), "2", None], ids=repr)
+@pytest.mark.parametrize(
+    "make", [leading, leaderless, follower, candidate], ids=["leader", "leaderless", "follower", "candidate"]
+)
 def test_a_transfer_to_what_is_no_id(make: Make, target: Any) -> None:
     """A follower would put it into a message."""
-    unchanged(make(), lambda made: made.raw.transfer_leader(target), TypeError, None)
+    unchanged(make(), lambda made: made.raw.transfer_leader(target), TypeError, told(rf"^id is {target!r}; the id"))
 
 
 @pytest.mark.parametrize("make", [leading, follower, transferring], ids=["started", "passed on", "another instead"])

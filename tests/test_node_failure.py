@@ -19,6 +19,7 @@ from harness import (
     elect,
     follow,
     rejected,
+    snapshot_message,
     storage_of,
     vote_for,
     voted,
@@ -42,7 +43,7 @@ from pyraft import (
 )
 from raftpb.confchange import ConfChange
 from raftpb.enums import ADD_LEARNER_NODE, MSG_STORAGE_APPEND_RESP
-from raftpb.message import LOCAL_APPEND_THREAD, ConfState, Entry, HardState, Message, Snapshot
+from raftpb.message import LOCAL_APPEND_THREAD, ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
 
 CALLS: dict[str, Callable[[RawNode], object]] = {
     "has_ready": lambda node: node.has_ready(),
@@ -240,6 +241,13 @@ FAILING: dict[str, tuple[Scene, str, Callable[[TroubledHost], object]]] = {
     "tick: random": (lambda: overdue(pre_vote=False, commit=0), "random", lambda made: made.raw.tick(10)),
     "step: term": (uncommitted, "term", lambda made: made.raw.step(append(9, (2, 3)))),
     "step: first_index": (settled, "first_index", lambda made: made.raw.step(append(9, (9, 6)))),
+    "step: term, for a snapshot": (
+        restarted,
+        "term",
+        lambda made: made.raw.step(
+            snapshot_message(9, Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 3)), index=9, term=4)))
+        ),
+    ),
     "step: entries": (elected, "entries", lambda made: made.raw.step(beat_back(made.term))),
     "step: snapshot": (far_ahead, "snapshot", lambda made: made.raw.step(rejected(7, made.term, (0, 1)))),
     "step_storage: log": (lambda: winning(async_storage_writes=True), "log", own_vote),

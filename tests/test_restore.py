@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -93,6 +95,9 @@ def test_an_empty_log_is_probed_at_its_first_index() -> None:
             ConfState([1], [], [2**63]), f"voters_outgoing: {2**63} is not the id of a node", id="above 63 bits"
         ),
         pytest.param(ConfState([1], [], [1], [0]), "learners_next: 0 is not the id of a node", id="zero staged"),
+        pytest.param(ConfState(cast(Any, [1, 2.5])), "voters: 2.5 is not the id of a node", id="half a number"),
+        pytest.param(ConfState(cast(Any, [1]), cast(Any, ["2"])), "learners: '2' is not the id of a node", id="text"),
+        pytest.param(ConfState([1], [], [True]), "voters_outgoing: True is not the id of a node", id="a switch"),
         pytest.param(ConfState([1, 2, 1]), "voters names a node twice: [1, 2, 1]", id="voter twice"),
         pytest.param(ConfState([1], [2, 2]), "learners names a node twice: [2, 2]", id="learner twice"),
         pytest.param(ConfState([1], [], [3, 3]), "voters_outgoing names a node twice: [3, 3]", id="outgoing twice"),

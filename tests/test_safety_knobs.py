@@ -25,7 +25,7 @@ from harness import (
     voted,
 )
 
-from pyraft import AbortedRead, CampaignRefusal, ReadDropReason, ReadOnlyOption, ReadState, Role
+from pyraft import AbortedRead, CampaignRefusal, NullLogger, ReadDropReason, ReadOnlyOption, ReadState, Role
 from raftpb.enums import (
     MSG_APP,
     MSG_APP_RESP,
@@ -388,12 +388,55 @@ def test_a_node_that_lost_its_log_refuses_once_a_heartbeat() -> None:
     assert len(of_type(node.step(append(1, (1, 9))), MSG_APP_RESP)) == 1
 
 
+def test_a_node_that_lost_its_log_says_so_once() -> None:
+    class Listener(NullLogger):
+        def __init__(self) -> None:
+            self.heard: list[str] = []
+
+        def error(self, msg: str, /, *args: object) -> None:
+            self.heard.append(msg % args)
+
+    listener = Listener()
+    node = host(logger=listener)
+    for commit in (9, 9, 12):
+        node.step(heartbeat(1, commit=commit))
+    assert len(listener.heard) == 1
+    assert "knows entry 12" in node.raw.status().log_loss_suspected, "the status tells the latest"
+    node.step(append(1, (0, 0), log_of([1])))
+    node.step(heartbeat(1, commit=12))
+    assert len(listener.heard) == 2, "the logs had met, and entries are missing again"
+
+
+@pytest.mark.parametrize("elapsed", [1, 5])
+def test_a_node_that_lost_its_log_and_a_leader_that_answers_at_once_come_to_rest(elapsed: int) -> None:
+    """A leader of the Go library sends again on each refusal, as one without `doubt_retracted_acks` does here."""
+    leading = leader(doubt_retracted_acks=False, check_quorum=False)
+    follow(leading, 2)
+    leading.raw.report_unreachable(2)
+    emptied = host(id=2, check_quorum=False)
+    refusals = 0
+    for _ in range(elapsed):
+        mail = [m for m in leading.tick() if m.to == 2]
+        for _ in range(100):
+            answers = emptied.step(*mail)
+            refusals += len([m for m in answers if m.reject])
+            mail = [m for m in leading.step(*answers) if m.to == 2]
+        assert mail == [], "no rest"
+    assert emptied.raw.status().log_loss_suspected
+    assert refusals == elapsed
+
+
 @pytest.mark.parametrize(
-    "met", [append(1, (0, 0), log_of([1])), snapshot_message(1, STATE_AT_9)], ids=["append", "snapshot"]
+    ("terms", "met"),
+    [
+        pytest.param((), append(1, (0, 0), log_of([1])), id="append"),
+        pytest.param((), snapshot_message(1, STATE_AT_9), id="snapshot"),
+        pytest.param((1,) * 9, snapshot_message(1, STATE_AT_9), id="snapshot of what is here"),
+    ],
 )
-def test_once_the_logs_have_met_it_refuses_as_ever(met: Message) -> None:
-    node = host()
-    node.step(heartbeat(1, commit=9))
+def test_once_the_logs_have_met_it_refuses_as_ever(terms: tuple[int, ...], met: Message) -> None:
+    node = host(terms)
+    node.step(heartbeat(1, commit=len(terms) + 9))
     node.step(append(1, (1, 99)))
     node.step(met)
     for _ in range(3):

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
@@ -95,6 +96,11 @@ def config_of(storage: Claims | MemoryStorage, applied: int = 0, id: int = 1) ->
             r"commit=8\) has a commit index outside \[4, 7\]: entries or a snapshot written before it are missing; was "
             r"only a part of the data directory restored\?$",
             id="commit beyond the log",
+        ),
+        pytest.param(
+            Claims(HardState(2, 1, 5), conf_state=ConfState(cast(Any, (1, "2")))),
+            r"^initial_state\(\) gave an impossible configuration: voters: '2' is not the id of a node$",
+            id="a member that is text",
         ),
         pytest.param(Claims(HardState(2, 1, 3)), r"commit=3\) has a commit index outside \[4, 7\]", id="commit below"),
         pytest.param(Claims(HardState(2)), r"commit=0\) has a commit index outside \[4, 7\]", id="commit lost"),
@@ -388,6 +394,24 @@ def test_what_cannot_found_a_cluster(made: Callable[[], RawNode], peers: list[Pe
     assert node.export_state() == before
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: "1", id="no Peer"),
+        pytest.param(lambda: cast(Any, Peer)(1.0), id="half a number"),
+        pytest.param(lambda: cast(Any, Peer)("1"), id="text"),
+        pytest.param(lambda: cast(Any, Peer)(1, "here"), id="a context of text"),
+    ],
+)
+def test_what_is_no_founder(make: Callable[[], Any]) -> None:
+    """Compiled, such a Peer cannot even be made; the error is of the same type."""
+    node = new()
+    before = node.export_state()
+    with pytest.raises(TypeError):
+        node.bootstrap([Peer(1), make()])
+    assert node.export_state() == before
+
+
 def test_a_founder_that_is_not_among_the_peers_is_warned_about() -> None:
     class Listener(NullLogger):
         def __init__(self) -> None:
@@ -454,7 +478,7 @@ def test_a_peer_s_context_is_bytes(context: object) -> None:
     with suppress(TypeError):  # compiled, the attribute refuses it already
         peer.context = context  # type: ignore[assignment]
     if peer.context != b"":
-        with pytest.raises(MisuseError, match="bytes are due"):
+        with pytest.raises(TypeError, match="expected bytes"):
             node.bootstrap([peer])
     node.bootstrap([Peer(1)])
     assert node.status().config.voters == (1,)

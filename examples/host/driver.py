@@ -246,7 +246,7 @@ class Driver:
     async def _persist(self, ready: Ready) -> None:
         """Return once it is durable. A commit index alone can wait: losing it costs time, not data."""
         hard_state = ready.hard_state or self._deferred
-        if ready.must_sync or ready.snapshot is not None:
+        if ready.must_sync:
             self._deferred = None
             if ready.snapshot is not None:
                 self._snapshots.begin_install()

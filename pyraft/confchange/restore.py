@@ -69,9 +69,9 @@ def check(conf_state: ConfState) -> None:
         raise ConfChangeError("auto_leave is set although voters_outgoing is empty")
 
 
-def _check_ids(field: str, ids: tuple[int, ...]) -> None:
+def _check_ids(field: str, ids: tuple[object, ...]) -> None:
     for node_id in ids:
-        if not 0 < node_id <= MAX_INTEGER:
-            raise ConfChangeError(f"{field}: {node_id} is not the id of a node")
+        if not isinstance(node_id, int) or isinstance(node_id, bool) or not 0 < node_id <= MAX_INTEGER:
+            raise ConfChangeError(f"{field}: {node_id!r} is not the id of a node")
     if len(set(ids)) != len(ids):
         raise ConfChangeError(f"{field} names a node twice: {list(ids)}")

@@ -29,13 +29,12 @@ def handle_snapshot_appended(r: Raft, index: u64) -> None:
 
 
 def handle_applied(r: Raft, index: u64, payload_bytes: u64) -> None:
-    """The entries that were handed out up to `index` have been applied. An answer that comes twice, or that a snapshot
-    has overtaken, releases no quota: it is nobody's any more.
+    """The batch that was handed out up to `index` has been applied. An answer that comes twice, or that a snapshot has
+    overtaken, gives nothing back: neither what may be handed out nor the leader's quota.
     """
-    is_news = index > r.log.applied
-    r.log.take_back(index)
-    _applied_to(r, index if is_news else r.log.applied)
-    if is_news:
+    was_out = r.log.take_back(index)
+    _applied_to(r, index if index > r.log.applied else r.log.applied)
+    if was_out:
         r.quota.release(payload_bytes)
 
 

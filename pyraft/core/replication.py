@@ -233,12 +233,14 @@ def handle_heartbeat(r: Raft, m: Message) -> None:
     last_index: u64 = r.log.last_index()
     r.has_refused = False
     if m.commit > last_index:
+        is_news = not r.misses_entries
         r.misses_entries = True
         r.anomalies.log_loss_suspected = (
             f"leader {m.from_} of term {r.term} knows entry {m.commit} to be here, but the log ends at {last_index}: "
             "was the data directory emptied, an old backup restored, or the message meant for another node?"
         )
-        r.logger.error("%x: %s", r.id, r.anomalies.log_loss_suspected)
+        if is_news:
+            r.logger.error("%x: %s", r.id, r.anomalies.log_loss_suspected)
     else:
         r.log.commit_to(m.commit)
     r.send(Message(MSG_HEARTBEAT_RESP, m.from_, 0, 0, 0, 0, NO_ENTRIES, 0, None, False, 0, m.context))

@@ -34,6 +34,7 @@ def _install(r: Raft, snapshot: Snapshot) -> bool:
         return False
     if r.log.matches(metadata.term, metadata.index):
         # The log holds all of it: only the commit index is news.
+        r.misses_entries = False
         r.log.commit_to(metadata.index)
         return False
     if r.log.unstable.snapshot is None:

@@ -68,8 +68,10 @@ def _check_log(r: Raft) -> None:
 
 
 def _check_hard_state(r: Raft, state: HardState) -> None:
-    if not (0 <= state.term <= MAX_INTEGER and 0 <= state.vote <= MAX_INTEGER and 0 <= state.commit <= MAX_INTEGER):
-        raise StorageError(f"{state!r} holds a number outside [0, 2^63)")
+    numbers: tuple[object, ...] = (state.term, state.vote, state.commit)
+    for number in numbers:
+        if not isinstance(number, int) or not 0 <= number <= MAX_INTEGER:
+            raise StorageError(f"{state!r} holds a number outside [0, 2^63)")
     if state.term == 0 and state.vote != NONE_ID:
         raise StorageError(f"{state!r} votes in term 0, where there are no elections")
     first: u64 = r.log.source.first_index()

@@ -268,7 +268,7 @@ class HandNode:
         ready = self.opened if self.opened is not None else self.ready()
         if self._stage < _DURABLE:
             self._stage = _DURABLE
-            if ready.must_sync or ready.snapshot is not None:
+            if ready.must_sync:
                 self._sync()
         if self._stage < _SENT == stage:
             self._stage = _SENT

@@ -288,8 +288,14 @@ class Checker:
                 self.offered(n, entry.data)
 
     def refused(self, n: int, before: CoreState, after: CoreState, what: object) -> None:
-        """Node `n` has refused `what`; a counter is all that may differ."""
-        before = replace(before, anomalies=replace(before.anomalies, refused_messages=after.anomalies.refused_messages))
+        """Node `n` has refused `what`; only that it did, and the suspicion that this raises, may be new."""
+        noted = replace(
+            before.anomalies,
+            refused_messages=after.anomalies.refused_messages,
+            term_jump=after.anomalies.term_jump,
+            foreign_log_suspected=after.anomalies.foreign_log_suspected,
+        )
+        before = replace(before, anomalies=noted)
         if after != before:
             raise Violation("S24", f"node {n} changed although it refused {what!r}")
 

@@ -324,7 +324,7 @@ class Node:
         self.disk.write(ready.snapshot, ready.entries, ready.hard_state)
         if self.crashes_here("before the write is durable"):
             return
-        is_slow = (ready.must_sync or ready.snapshot is not None) and not world.is_calm
+        is_slow = ready.must_sync and not world.is_calm
         self.later(self.duration(world.options.disk_delay if is_slow else 1), lambda: self._send_all(ready))
 
     def _answer_reads(self, ready: Ready) -> None:
@@ -338,7 +338,7 @@ class Node:
             self.sightings.aborted(aborted)
 
     def _send_all(self, ready: Ready) -> None:
-        if ready.must_sync or ready.snapshot is not None:
+        if ready.must_sync:
             self.sync()
         if self.crashes_here("before sending"):
             return
