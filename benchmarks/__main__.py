@@ -39,7 +39,10 @@ QUICK: Final = Effort(seconds=0.12, rounds=3)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure what the command line names; 1 if a row was refused or an engine failed."""
+    """Measure what the command line names.
+
+    Returns 1 if a row was refused, an engine failed or a target was missed; --look forgives the last.
+    """
     options = parse(arguments)
     console = Console(stderr=False, width=None if sys.stdout.isatty() else 200)
     kinds = [kind for kind in KINDS if not options.engines or kind.name in options.engines]
@@ -62,12 +65,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     results = run(console, rows, engines, effort)
     for one in table.terminal_tables(results, wide=console.width >= WIDE_COLUMNS):
         console.print(one)
-    report_targets(console, results)
+    missed = report_targets(console, results)
     folder = options.output or (RESULTS if is_full(options) else None)
     if folder is not None:
         write(folder, results, engines, effort)
         console.print(f"written to {folder}")
-    return report_failures(console, results)
+    failed = report_failures(console, results)
+    return 1 if failed or (missed and not options.look) else 0
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -84,6 +88,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--all", action="store_true", help="with --quick: all rows nevertheless")
     add("--rounds", type=int, default=0, help="measurements of each engine in each row")
     add("--seconds", type=float, default=0.0, help="length of one measurement")
+    add("--look", action="store_true", help="a missed target is told, and no failure")
     add("--cpu", action="store_true", help="processor time of all threads, not wall time: for a busy machine")
     add("--output", type=Path, metavar="FOLDER", help=f"where to write; a full run writes to {RESULTS.name}/ here")
     return parser.parse_args(arguments)
@@ -95,8 +100,17 @@ def all_rows() -> list[Row]:
 
 
 def is_full(options: argparse.Namespace) -> bool:
-    """True if nothing was left out on the command line."""
-    return not (options.before or options.only or options.engines or options.match or options.quick or options.cpu)
+    """True if nothing was left out on the command line, and no measurement made shorter."""
+    return not (
+        options.before
+        or options.only
+        or options.engines
+        or options.match
+        or options.quick
+        or options.cpu
+        or options.rounds
+        or options.seconds
+    )
 
 
 def _names(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
@@ -147,21 +161,22 @@ def _ticking(progress: Progress, task: TaskID, name: str) -> Callable[[str], Non
     return lambda who: progress.update(task, advance=1, description=f"{name} {who}")
 
 
-def report_targets(console: Console, results: Sequence[Result]) -> None:
-    """Print what the project promises, and whether this run keeps it."""
+def report_targets(console: Console, results: Sequence[Result]) -> bool:
+    """Print what the project promises, and whether this run keeps it; True if it misses anything."""
     judged = verdicts(results)
     if not judged:
-        return
+        return False
     made = Table(title="targets", title_justify="left")
     for name in ("target", "measured", "limit", ""):
         made.add_column(name, justify="left" if name == "target" else "right")
     for one in judged:
         made.add_row(*verdict_cells(one), style=None if one.is_kept else "red")
     console.print(made)
+    return not all(one.is_kept for one in judged)
 
 
-def report_failures(console: Console, results: Sequence[Result]) -> int:
-    """Print what went wrong."""
+def report_failures(console: Console, results: Sequence[Result]) -> bool:
+    """Print what went wrong; True if anything did."""
     failed = False
     for result in results:
         where = f"{result.row.workload} {result.row.label}"
@@ -174,7 +189,7 @@ def report_failures(console: Console, results: Sequence[Result]) -> int:
                 console.print(f"failed: {where}: {name}: {timing.failure}", style="red")
         for note in result.notes:
             console.print(f"note: {where}: {note}")
-    return 1 if failed else 0
+    return failed
 
 
 if __name__ == "__main__":
