@@ -1,4 +1,4 @@
-# Every target builds its own .venv from pinned versions first; python3 (3.11 or later), make and a C compiler suffice.
+# Every target builds its own .venv from pinned versions first; python3 (3.11 or later) and make suffice.
 
 PYTHON ?= python3
 VENV := .venv

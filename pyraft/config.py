@@ -86,9 +86,9 @@ class Config:
     """Ticks between a leader's heartbeats."""
 
     applied: int = 0
-    """On restart: the index up to which the application has applied entries durably, in the same write as its own data;
-    `Storage.initial_state` must then give the configuration at that index. 0: the application starts from its snapshot
-    and sees everything after it again."""
+    """On restart: the index up to which the application has applied entries durably, in the same write as its own data.
+    The configuration at that index is then given by `conf_state`, or by the Storage if no membership change came after
+    its snapshot. 0: the application starts from its snapshot and sees everything after it again."""
 
     conf_state: ConfState | None = None
     """On restart with `applied`: the configuration at that index, which the last `apply_conf_change` up to it returned;
