@@ -143,6 +143,7 @@ REFUSED = [
         InvalidReason.BAD_ENTRIES,
         id="no change in it",
     ),
+    pytest.param(append(TERM, (0, 0), [Entry(index=1)]), InvalidReason.BAD_ENTRIES, id="an entry of term 0"),
     # acknowledgements
     pytest.param(acked(3, TERM, from_=9), None, id="acknowledgement of a stranger"),
     pytest.param(beat_back(TERM, from_=9), None, id="heartbeat answer of a stranger"),

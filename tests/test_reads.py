@@ -551,3 +551,12 @@ def test_a_read_that_was_postponed_is_taken_up_when_the_shrunk_quorum_commits() 
     node.raw.apply_conf_change(change("r2"))
     node.settle()
     assert [state.context for state in node.read_states] == [b"postponed"]
+
+
+def test_the_oldest_forwarded_read_makes_room_and_is_told() -> None:
+    node = host((1,), max_pending_reads=2)
+    node.step(heartbeat(1))
+    for context in (b"first", b"second", b"third"):
+        node.raw.read_index(context)
+    node.settle()
+    assert node.aborted_reads == [AbortedRead(b"first", ReadDropReason.TOO_MANY)]

@@ -158,6 +158,14 @@ def foreign_snapshot(story: Story) -> None:
     story.checker.restored(3, Snapshot(b"else", SnapshotMetadata(ConfState((1, 2, 3)), 3, 2)))
 
 
+def snapshot_of_what_is_applied(story: Story) -> None:
+    """Exactly that, and no further: the application would be given what it has."""
+    story.commits(2, [entry(3, 2)])
+    story.checker.applied(1, entry(3, 2))
+    states = story.checker.states
+    story.checker.restored(1, Snapshot(states[3], SnapshotMetadata(ConfState((1, 2, 3)), 3, 2)))
+
+
 def commit_by_minority(story: Story) -> None:
     story.leads(1, 2)
     story.replicates(2, [entry(3, 2)], to=(1,))
@@ -458,7 +466,13 @@ CASES: dict[str, list[Callable[[Story], None]]] = {
     "S6": [same_position_other_data, gap, entry_of_future_term],
     "S7": [leader_cuts_log, leader_replaces, leader_tells_two_stories],
     "S8": [leader_lacks_committed],
-    "S9": [applies_with_gap, applies_something_else, applies_uncommitted, foreign_snapshot],
+    "S9": [
+        applies_with_gap,
+        applies_something_else,
+        applies_uncommitted,
+        foreign_snapshot,
+        snapshot_of_what_is_applied,
+    ],
     "S10": [commit_by_minority, commit_with_stranger, commit_of_old_term, follower_commits_first],
     "S11": [
         committed_is_replaced,
