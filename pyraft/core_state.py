@@ -130,7 +130,7 @@ def export_state(r: Raft, handout: Handout) -> CoreState:
         committed=log.committed,
         applying=log.applying,
         applied=log.applied,
-        handed_out=tuple(log.handed_out.items()),
+        handed_out=tuple(log.handed_out()),
         applying_paused=log.applying_paused,
         base=unstable.base,
         base_term=unstable.base_term,
@@ -226,8 +226,7 @@ def _import_log(r: Raft, state: CoreState) -> None:
     log.committed = state.committed
     log.applying = state.applying
     log.applied = state.applied
-    log.handed_out = dict(state.handed_out)
-    log.applying_size = sum(log.handed_out.values())
+    log.put_out(state.handed_out)
     log.applying_paused = state.applying_paused
     unstable = log.unstable
     unstable.base = state.base

@@ -12,6 +12,7 @@ Source: thesis §3.5, §3.6, §5.1; etcd log.go.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import final
 
 from pyraft.errors import InvariantError
@@ -38,9 +39,13 @@ class RaftLog:
         """Highest index that the application has applied."""
         self.max_applying_size: u64 = max_applying_size
         self.applying_size: u64 = 0
-        """Encoded bytes handed out for applying and not acknowledged: the sum over `handed_out`."""
-        self.handed_out: dict[int, int] = {}
-        """Encoded bytes of each batch that was handed out for applying and is not acknowledged, by its last index."""
+        """Encoded bytes handed out for applying and not acknowledged: the sum over `handed_out()`."""
+        self._out_index: u64 = 0
+        """Last index of the oldest batch that was handed out for applying and is not acknowledged; 0: there is none."""
+        self._out_size: u64 = 0
+        """Its encoded bytes."""
+        self._out_later: dict[int, int] = {}
+        """The same of every other batch: more than one is out only with asynchronous writes."""
         self.applying_paused = False
         """True while nothing more may be handed out: too much is out, or the last hand-out was cut."""
 
@@ -207,7 +212,11 @@ class RaftLog:
     def accept_applying(self, index: u64, size: u64, allow_unstable: bool) -> None:
         """Entries up to `index`, of `size` encoded bytes, have been handed out for applying."""
         self.applying = index
-        self.handed_out[index] = size
+        if self._out_index == 0:
+            self._out_index = index
+            self._out_size = size
+        else:
+            self._out_later[index] = size
         self.applying_size += size
         self.applying_paused = self.applying_size >= self.max_applying_size or index < self.max_appliable_index(
             allow_unstable
@@ -218,7 +227,11 @@ class RaftLog:
         """The batch that ends at `index` is acknowledged; False, and nothing happens, if that is old news or a snapshot
         has overtaken it.
         """
-        size = self.handed_out.pop(index, None)
+        if index == self._out_index:
+            self._out_index = 0
+            self.applying_size -= self._out_size
+            return True
+        size = self._out_later.pop(index, None)
         if size is None:
             return False
         self.applying_size -= size
@@ -226,8 +239,27 @@ class RaftLog:
 
     def take_back_up_to(self, index: u64) -> None:
         """A snapshot at `index` has overtaken every batch that ends there or before."""
-        for last in [last for last in self.handed_out if last <= index]:
-            self.take_back(last)
+        for last, _ in self.handed_out():
+            if last <= index:
+                self.take_back(last)
+
+    def handed_out(self) -> list[tuple[int, int]]:
+        """Each batch that is out, ascending: its last index and its encoded bytes."""
+        out = list(self._out_later.items())
+        if self._out_index != 0:
+            out.append((self._out_index, self._out_size))
+        return sorted(out)
+
+    def put_out(self, batches: Iterable[tuple[int, int]]) -> None:
+        """Take over what `handed_out` gave."""
+        self.applying_size = 0
+        for index, size in batches:
+            self.applying_size += size
+            if self._out_index == 0:
+                self._out_index = index
+                self._out_size = size
+            else:
+                self._out_later[index] = size
 
     def applied_to(self, index: u64) -> None:
         """The application has applied up to `index`.
