@@ -175,8 +175,9 @@ def _note_applying(r: Raft, handout: Handout, committed: list[Entry]) -> None:
 def count_changes(entries: list[Entry]) -> u64:
     """How many of `entries` are membership changes."""
     count: u64 = 0
+    normal = ENTRY_NORMAL  # looked up once
     for entry in entries:
-        if entry.type is not ENTRY_NORMAL:
+        if entry.type is not normal:
             count += 1
     return count
 

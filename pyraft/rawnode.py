@@ -193,7 +193,7 @@ class RawNode:
                 dropped = roles.propose(r, m.from_, [Entry(entry.type, 0, 0, entry.data) for entry in m.entries])
             elif t is MSG_READ_INDEX:
                 roles.read_index_passed_on(r, m.from_, m.entries[0].data)
-            elif t is MSG_SNAP and m.snapshot is not None:
+            elif m.snapshot is not None and t is MSG_SNAP:
                 refusal = door.history_refusal(r, m.snapshot, m.from_)
                 if refusal is None:
                     step.step(r, m)
