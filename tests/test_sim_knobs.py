@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import rafttest.sim
 from pyraft import Config, MemoryStorage, RawNode
 from pyraft.types import LEASE_BASED, SAFE
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
@@ -21,7 +22,7 @@ from rafttest.sim.faults import KNOBS_OFF, LEASE_KNOBS_OFF, Options, config_of, 
 from rafttest.sim.laws import LAWS
 from rafttest.sim.run import run
 
-SIM = Path(__file__).parents[1] / "rafttest" / "sim"
+SIM = Path(rafttest.sim.__path__[0])
 
 NOT_DRAWN = {
     "id": "a node's own",
