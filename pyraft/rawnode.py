@@ -35,7 +35,7 @@ from pyraft.errors import (
     ReadDroppedError,
     StepError,
 )
-from pyraft.handout import Handout, check_changes, count_changes, hand_out, is_due, note_told, settle
+from pyraft.handout import Handout, count_changes, hand_out, is_due, note_told, settle
 from pyraft.ready import Ready
 from pyraft.status import BasicStatus, Status, basic_status_of, status_of
 from pyraft.types import (
@@ -260,10 +260,7 @@ class RawNode:
         if last > r.log.applying:
             r.anomalies.ignored_storage_answers += 1
             return
-        durability.handle_applied(r, last, payload_size(m.entries))
-        changes = count_changes(m.entries)
-        if changes != 0:
-            check_changes(r, changes, last)
+        durability.handle_applied(r, last, payload_size(m.entries), count_changes(m.entries))
 
     # -- requests of the application
 
