@@ -13,7 +13,9 @@ from raftpb.enums import (
     ADD_NODE,
     MSG_APP,
     MSG_APP_RESP,
+    MSG_HEARTBEAT,
     MSG_PROP,
+    MSG_SNAP,
     MSG_TIMEOUT_NOW,
     TRANSITION_JOINT_EXPLICIT,
     TRANSITION_JOINT_IMPLICIT,
@@ -283,6 +285,46 @@ def test_a_snapshot_with_the_configuration_of_another_index() -> None:
     s.heal()
     with pytest.raises(Violation, match="S14: "):
         s.pass_time(2)
+
+
+def test_changes_are_applied_while_a_snapshot_that_covers_them_waits() -> None:
+    """3 applies slowly. It has two changes in hand when a snapshot comes with a third. What `apply_conf_change` returns
+    belongs to the changes: 3 makes a snapshot of its own with it, and starts from that after a crash.
+    """
+    s = Script(3, spares=2, async_storage_writes=True)
+    s.elect(1)
+    s.pause(3)
+    for steps in ("l4", "l5"):
+        s.change(1, steps)
+        s.run_until_idle()
+        while s.mail:
+            s.deliver(to=3)
+            write_only(s, 3)
+            s.run_until_idle()
+    s.change(1, "r4")
+    s.run_until_idle()
+    s.drop(to=3)
+    s.compact(1)
+    s.report_unreachable(1, 3)
+    s.tick(1)
+    s.run_until_idle()
+    s.deliver(MSG_HEARTBEAT, to=3)
+    s.ready(3)
+    s.run_until_idle()
+    s.deliver(MSG_SNAP, to=3)
+    node = s.node(3)
+    assert node.raw.status().config.conf_state() == ConfState((1, 2, 3), (5,))
+    for learners in ((4,), (4, 5)):
+        s.apply(3)
+        assert node.conf == ConfState((1, 2, 3), learners)
+    assert node.raw.status().config.conf_state() == ConfState((1, 2, 3), (5,))
+    s.compact(3)
+    s.crash(3, keep=9)
+    s.resume(3)
+    s.restart(3)
+    assert node.conf == node.raw.status().config.conf_state() == ConfState((1, 2, 3), (4, 5))
+    s.converge()
+    assert s.checker.conf == ConfState((1, 2, 3), (5,))
 
 
 # Leaders that go
