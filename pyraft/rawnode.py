@@ -312,13 +312,17 @@ class RawNode:
 
     def apply_conf_change(self, change: AnyConfChange | None) -> ConfState:
         """Act on a membership change that was committed, when the application applies its entry; return the
-        configuration that follows, to be kept in snapshots. An application that rejects a change does not call this.
+        configuration that follows. It belongs to the entry's index: a snapshot made there holds it, and a durable state
+        machine stores it together with the index. An application that rejects a change does not call this; whoever
+        applied a change without the call is warned through the logger.
 
         A change that was handed out before a snapshot was received is part of that snapshot already: until the snapshot
-        is durable the call changes nothing here. It returns the configuration that belongs to the change all the same,
-        to be kept with its index; afterwards entries up to the snapshot's index are not to be applied any more.
-        Raises ConfChangeError, and nothing has changed, if the change is impossible; TypeError if it is none, or
-        holds something of a wrong type.
+        is durable the call changes nothing here. It returns the configuration that belongs to the change all the same;
+        afterwards entries up to the snapshot's index are not to be applied any more.
+
+        Raises ConfChangeError, and nothing has changed, if the change is impossible, which only the leader of an older
+        version, or one without validation, lets in: skip the entry. TypeError if it is no change, or holds something
+        of a wrong type.
         """
         asked = ConfChangeV2() if change is None else _check_change(change)
         if self._closed:

@@ -361,8 +361,8 @@ def test_a_read_is_confirmed_by_those_who_are_left(on: bool) -> None:
 
 @BOTH_WAYS
 def test_a_leader_that_was_replaced_shrinks_no_quorum_to_answer_a_read(asynchronous: bool) -> None:
-    """2 and 3 have appended the removal of 4 and say so. Then 2 leads, with the votes of 3 and 4, and writes. The answers
-    come late: 1 commits the removal, but of the three that are left only 1 itself has confirmed its read.
+    """2 and 3 have appended the removal of 4 and say so. Then 2 leads, with the votes of 3 and 4, and writes. The
+    answers come late: 1 commits the removal, but of the three that are left only 1 itself has confirmed its read.
     """
     s = Script(4, async_storage_writes=asynchronous, check_quorum=False)
     s.elect(1)

@@ -18,8 +18,8 @@ from typing import Final, TypedDict
 
 from pyraft import (
     AbortedRead,
-    Config,
     ConfChangeError,
+    Config,
     ForwardedProposalDroppedError,
     MemoryStorage,
     RawNode,
