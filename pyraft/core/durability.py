@@ -25,6 +25,8 @@ def handle_snapshot_appended(r: Raft, index: u64) -> None:
     if r.log.unstable.snapshot is None:
         r.applied_config = None
     r.log.take_back_up_to(index)
+    if not r.log.handed_out:
+        r.changes_applied = 0
     _applied_to(r, index if index > r.log.applied else r.log.applied)
 
 
