@@ -5,9 +5,9 @@ python -m examples.single_node
 
 from collections import deque
 
-from pyraft import Config, MemoryStorage, Peer, RawNode
+from pyraft import ConfChangeError, Config, MemoryStorage, Peer, RawNode
 from raftpb import EntryType, decode_conf_change, decode_conf_change_v2
-from raftpb.message import Entry, Message
+from raftpb.message import ConfState, Entry, Message
 
 
 class Loop:
@@ -18,6 +18,7 @@ class Loop:
         self.node = RawNode(Config(id=1, storage=self.log))
         self.node.bootstrap([Peer(1)])
         self.state: list[str] = []
+        self.conf_state = ConfState()
         self.requests: deque[bytes] = deque()
 
     def run_once(self) -> None:
@@ -52,12 +53,18 @@ class Loop:
 
     def apply(self, entry: Entry) -> None:
         """Change the state, or the membership."""
-        if entry.type is EntryType.EntryConfChange:
-            self.node.apply_conf_change(decode_conf_change(entry.data))
-        elif entry.type is EntryType.EntryConfChangeV2:
-            self.node.apply_conf_change(decode_conf_change_v2(entry.data))
+        if entry.type is not EntryType.EntryNormal:
+            self.change_members(entry)
         elif entry.data:  # a new leader begins with an empty entry
             self.state.append(entry.data.decode())
+
+    def change_members(self, entry: Entry) -> None:
+        """Keep the configuration that follows, for the next snapshot."""
+        decode = decode_conf_change if entry.type is EntryType.EntryConfChange else decode_conf_change_v2
+        try:
+            self.conf_state = self.node.apply_conf_change(decode(entry.data))
+        except ConfChangeError as error:  # committed by the leader of an older version; nothing has changed
+            print(f"entry {entry.index} is skipped: {error}")
 
 
 def main() -> None:

@@ -182,23 +182,6 @@ def count_changes(entries: list[Entry]) -> u64:
     return count
 
 
-def check_changes(r: Raft, changes: u64, index: u64) -> None:
-    """Warn if `apply_conf_change` was called less often than `changes`, the membership changes of a batch that was
-    applied up to `index`. An application may reject a change; most often it has forgotten the call.
-    """
-    missing: u64 = changes - r.changes_applied
-    r.changes_applied = 0 if missing >= 0 else -missing
-    if missing > 0:
-        r.logger.warning(
-            "%x: %d of %d membership changes up to entry %d were applied without apply_conf_change(): unless they were "
-            "rejected on purpose, this node goes on in an old configuration",
-            r.id,
-            missing,
-            changes,
-            index,
-        )
-
-
 def settle(r: Raft, handout: Handout) -> None:
     """Everything in the last Ready has been done: this node's own messages arrive, its log is durable up to what was
     handed out, and the entries are applied.
@@ -215,8 +198,6 @@ def settle(r: Raft, handout: Handout) -> None:
         durability.handle_snapshot_appended(r, handout.snapshot_index)
         handout.snapshot_index = 0
     if handout.applied_index != 0:
-        durability.handle_applied(r, handout.applied_index, handout.applied_payload_bytes)
-        if handout.changes != 0:
-            check_changes(r, handout.changes, handout.applied_index)
+        durability.handle_applied(r, handout.applied_index, handout.applied_payload_bytes, handout.changes)
         handout.applied_index = 0
     handout.awaits_advance = False

@@ -35,7 +35,7 @@ from pyraft.errors import (
     ReadDroppedError,
     StepError,
 )
-from pyraft.handout import Handout, check_changes, count_changes, hand_out, is_due, note_told, settle
+from pyraft.handout import Handout, count_changes, hand_out, is_due, note_told, settle
 from pyraft.ready import Ready
 from pyraft.status import BasicStatus, Status, basic_status_of, status_of
 from pyraft.types import (
@@ -260,10 +260,7 @@ class RawNode:
         if last > r.log.applying:
             r.anomalies.ignored_storage_answers += 1
             return
-        durability.handle_applied(r, last, payload_size(m.entries))
-        changes = count_changes(m.entries)
-        if changes != 0:
-            check_changes(r, changes, last)
+        durability.handle_applied(r, last, payload_size(m.entries), count_changes(m.entries))
 
     # -- requests of the application
 
@@ -315,13 +312,17 @@ class RawNode:
 
     def apply_conf_change(self, change: AnyConfChange | None) -> ConfState:
         """Act on a membership change that was committed, when the application applies its entry; return the
-        configuration that follows, to be kept in snapshots. An application that rejects a change does not call this.
+        configuration that follows. It belongs to the entry's index: a snapshot made there holds it, and a durable state
+        machine stores it together with the index. An application that rejects a change does not call this; whoever
+        applied a change without the call is warned through the logger.
 
         A change that was handed out before a snapshot was received is part of that snapshot already: until the snapshot
-        is durable the call changes nothing here. It returns the configuration that belongs to the change all the same,
-        to be kept with its index; afterwards entries up to the snapshot's index are not to be applied any more.
-        Raises ConfChangeError, and nothing has changed, if the change is impossible; TypeError if it is none, or
-        holds something of a wrong type.
+        is durable the call changes nothing here. It returns the configuration that belongs to the change all the same;
+        afterwards entries up to the snapshot's index are not to be applied any more.
+
+        Raises ConfChangeError, and nothing has changed, if the change is impossible, which only the leader of an older
+        version, or one without validation, lets in: skip the entry. TypeError if it is no change, or holds something
+        of a wrong type.
         """
         asked = ConfChangeV2() if change is None else _check_change(change)
         if self._closed:

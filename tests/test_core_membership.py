@@ -14,9 +14,11 @@ from harness import (
     append,
     change,
     follow,
+    heartbeat,
     host,
     leader,
     of_type,
+    snapshot_message,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,7 +44,7 @@ from raftpb.enums import (
     MSG_TIMEOUT_NOW,
     ConfChangeTransition,
 )
-from raftpb.message import ConfState, Entry, Message
+from raftpb.message import ConfState, Entry, Message, Snapshot, SnapshotMetadata
 
 AUTO = ConfChangeTransition.ConfChangeTransitionAuto
 IMPLICIT = ConfChangeTransition.ConfChangeTransitionJointImplicit
@@ -202,17 +204,30 @@ def test_validation_may_be_switched_off() -> None:
     assert config(node) == "voters=(1 2 3 4 5)"
 
 
-def test_a_change_dropped_for_its_size_still_holds_up_the_next() -> None:
-    """As in the reference: until the log has been applied up to where it would have been."""
+def test_a_change_dropped_for_its_size_holds_nothing_up() -> None:
+    """In the reference the next one is refused until the log has been applied up to where the first would have been."""
     node = ready_leader(max_uncommitted_entries_size=1)
     node.raw.propose(b"x")
+    before = node.raw.export_state()
     with pytest.raises(ProposalDroppedError) as caught:
         node.raw.propose_conf_change(change("v4"))
     assert caught.value.reason is DropReason.UNCOMMITTED_LIMIT
+    assert node.raw.export_state() == before
     commit(node)
     node.raw.propose_conf_change(change("v4"))
-    node.settle()
-    assert [refusal.index for refusal in node.refused] == [3]
+    commit(node)
+    assert node.refused == []
+    assert config(node) == "voters=(1 2 3 4)"
+
+
+def test_a_change_dropped_for_its_size_leaves_the_one_that_is_pending_pending() -> None:
+    node = ready_leader(max_uncommitted_entries_size=1, disable_conf_change_validation=True)
+    node.raw.propose_conf_change(change("v4"))
+    before = node.raw.export_state()
+    assert before.pending_conf_index == 2
+    with pytest.raises(ProposalDroppedError):
+        node.raw.propose_conf_change(change("v5"))
+    assert node.raw.export_state() == before
 
 
 # What applying a change does
@@ -609,9 +624,9 @@ def test_all_members_come_to_the_same_configuration(
 # A joint configuration is left, whatever dropped the first attempt
 
 
-def _joint_during_a_transfer(retry: bool) -> Cluster:
+def _joint_during_a_transfer(**knobs: Any) -> Cluster:
     """1 leads; its change to a joint configuration is applied while it transfers to 2, whose MsgTimeoutNow is lost."""
-    cluster = Cluster(retry_auto_leave=retry)
+    cluster = Cluster(**knobs)
     cluster.elect(1)
     cluster.loses = lambda m: m.type is MSG_TIMEOUT_NOW
     cluster[1].raw.propose_conf_change(change("r3 l4"))
@@ -619,58 +634,200 @@ def _joint_during_a_transfer(retry: bool) -> Cluster:
     assert cluster[1].raw.transfer_leader(2) is None
     cluster.settle()
     assert cluster[1].raw.status().config.auto_leave
+    assert cluster[1].raw.status().lead_transferee == 2
     return cluster
 
 
-@pytest.mark.parametrize("retry", [True, False])
+def _to_another(cluster: Cluster) -> None:
+    """To 3, also in vain."""
+    assert cluster[1].raw.transfer_leader(3) is None
+    cluster.tick(9)
+    assert cluster[1].raw.status().config.is_joint()
+    assert cluster[1].raw.status().lead_transferee == 3
+    cluster.tick(2)
+
+
+@pytest.mark.parametrize("retry", [True, False], ids=["retry", "no retry"])
 @pytest.mark.parametrize(
     "end",
     [
         pytest.param(lambda cluster: cluster.tick(11), id="it times out"),
-        pytest.param(lambda cluster: (cluster[1].raw.transfer_leader(1), cluster.tick(1)), id="a transfer to oneself"),
+        pytest.param(lambda cluster: cluster[1].raw.transfer_leader(1), id="a transfer to oneself"),
+        pytest.param(_to_another, id="a transfer to another"),
     ],
 )
 def test_a_joint_configuration_is_left_once_a_transfer_came_to_nothing(
     retry: bool, end: Callable[[Cluster], object]
 ) -> None:
     """Nobody writes anything, so nothing else is applied that would bring the next attempt."""
-    cluster = _joint_during_a_transfer(retry)
+    cluster = _joint_during_a_transfer(retry_auto_leave=retry)
     end(cluster)
     cluster.tick(30)
+    assert cluster[1].role is LEADER
     assert cluster[1].raw.status().config.is_joint() is not retry
 
 
+def test_the_leader_after_a_transfer_that_came_to_nothing_leaves_it() -> None:
+    """The first one crashes before it has given the transfer up; the next has applied the change already."""
+    cluster = _joint_during_a_transfer()
+    assert cluster[2].raw.status().config.is_joint()
+    cluster.restart(1)
+    cluster.elect(2)
+    cluster.tick(3)
+    assert config(cluster[2]) == "voters=(1 2) learners=(4)"
+
+
+def test_the_target_leaves_it_when_the_transfer_succeeds() -> None:
+    cluster = _joint_during_a_transfer()
+    cluster.loses = lambda m: False
+    cluster[1].raw.transfer_leader(1)
+    cluster[1].raw.transfer_leader(2)
+    cluster.tick(3)
+    assert cluster[2].role is LEADER
+    assert config(cluster[2]) == "voters=(1 2) learners=(4)"
+
+
 def test_it_is_not_tried_while_the_transfer_goes_on() -> None:
-    cluster = _joint_during_a_transfer(True)
+    cluster = _joint_during_a_transfer()
     last = cluster[1].last
     cluster.tick(5)
     assert cluster[1].last == last
+
+
+def test_it_is_left_once_although_each_tick_would_try() -> None:
+    """The attempt is under way for many ticks: nobody answers."""
+    cluster = _joint_during_a_transfer(check_quorum=False)
+    cluster.isolate(1)
+    cluster.tick(40, 1)
+    cluster.heal()
+    cluster.tick(3)
+    assert config(cluster[1]) == "voters=(1 2) learners=(4)"
+    changes = [entry.index for entry in cluster[1].applied if entry.type is ENTRY_CONF_CHANGE_V2]
+    assert len(changes) == 2
+    assert cluster[1].refused == []
+
+
+def test_a_leave_that_was_dropped_for_its_size_does_not_hold_up_the_leader_s_own() -> None:
+    """Its context makes it too large while something waits. The leader's own has no payload and always fits."""
+    cluster = _joint_during_a_transfer(max_uncommitted_entries_size=1)
+    cluster[1].raw.transfer_leader(1)
+    cluster[1].raw.propose(b"x")
+    with pytest.raises(ProposalDroppedError) as caught:
+        cluster[1].raw.propose_conf_change(ConfChangeV2(context=b"by hand"))
+    assert caught.value.reason is DropReason.UNCOMMITTED_LIMIT
+    cluster.tick(30)
+    assert config(cluster[1]) == "voters=(1 2) learners=(4)"
 
 
 # apply_conf_change is forgotten
 
 
 class _Warnings(NullLogger):
+    """Hears what is said about `apply_conf_change`."""
+
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def warning(self, text: str, *values: object) -> None:
-        self.texts.append(text % values)
+    def warning(self, msg: str, /, *args: object) -> None:
+        if "apply_conf_change" in msg:
+            self.texts.append(msg % args)
 
 
-@pytest.mark.parametrize("asynchronous", [False, True])
-@pytest.mark.parametrize("called", [True, False])
+def _forgets(node: Host) -> None:
+    """From now on its application applies entries without looking at their type."""
+    node.apply = node.applied.extend  # type: ignore[method-assign, assignment]
+
+
+BOTH_MODES = pytest.mark.parametrize("asynchronous", [False, True], ids=["synchronous", "asynchronous"])
+
+
+@BOTH_MODES
+@pytest.mark.parametrize("called", [True, False], ids=["called", "forgotten"])
 def test_a_change_that_is_applied_without_the_call_is_told(asynchronous: bool, called: bool) -> None:
     logger = _Warnings()
     node = ready_leader(logger=logger, async_storage_writes=asynchronous)
     if not called:
-        node.apply = lambda entries: None  # type: ignore[method-assign]
+        _forgets(node)
     for step in ("l4", "r4"):
         node.raw.propose_conf_change(change(step))
         node.settle()
         node.step(acked(node.last, node.term))
-    told = [text for text in logger.texts if "apply_conf_change" in text]
-    assert len(told) == (0 if called else 1 if node.refused else 2)
-    if not called:
-        assert "without apply_conf_change()" in told[0]
-        assert "1: 1 of 1 membership changes up to entry 2" in told[0]
+    assert node.refused == []
+    assert logger.texts == [
+        f"1: 1 of 1 membership changes up to entry {index} were applied without apply_conf_change(): unless they were "
+        "rejected on purpose, this node goes on in an old configuration"
+        for index in (() if called else (2, 3))
+    ]
+
+
+@BOTH_MODES
+def test_an_impossible_change_that_is_handed_over_was_not_forgotten(asynchronous: bool) -> None:
+    logger = _Warnings()
+    node = ready_leader(logger=logger, async_storage_writes=asynchronous, disable_conf_change_validation=True)
+    node.raw.propose_conf_change(change("r1 r2 r3"))
+    commit(node)
+    assert [entry.index for entry in node.impossible] == [2]
+    assert logger.texts == []
+
+
+@BOTH_MODES
+def test_a_surplus_call_does_not_stand_for_a_forgotten_one(asynchronous: bool) -> None:
+    logger = _Warnings()
+    node = ready_leader(logger=logger, async_storage_writes=asynchronous)
+    node.raw.propose_conf_change(change("l4"))
+    node.raw.apply_conf_change(change("v0"))
+    commit(node)
+    _forgets(node)
+    node.raw.propose_conf_change(change("l5"))
+    commit(node)
+    assert ["entry 3" in text for text in logger.texts] == [True]
+
+
+def test_changes_may_be_applied_before_earlier_ones_are_answered() -> None:
+    """Two batches of one change each are with the apply thread, which answers late and then twice."""
+    logger = _Warnings()
+    node = ready_leader(
+        logger=logger,
+        async_storage_writes=True,
+        disable_conf_change_validation=True,
+        max_size_per_msg=1,
+        max_committed_size_per_ready=1 << 10,
+    )
+    for step in ("l4", "l5"):
+        node.raw.propose_conf_change(change(step))
+        node.begin()
+        node.append()
+        node.raw.step(acked(node.last, node.term))
+        node.begin()
+        node.append()
+    batches = list(node.apply_work)
+    assert [[entry.index for entry in batch.entries] for batch in batches] == [[2], [3]]
+    for batch in batches:
+        node.apply(batch.entries)
+    for batch in (*batches, *batches):
+        node.raw.step_storage(batch.responses[0])
+    assert logger.texts == []
+
+
+@BOTH_MODES
+@pytest.mark.parametrize("durable", [False, True], ids=["waits", "durable"])
+def test_a_change_that_a_snapshot_overtook_may_be_left_out(asynchronous: bool, durable: bool) -> None:
+    """It is part of the snapshot: nothing is lost, and an application that knows of the snapshot skips the entry."""
+    logger = _Warnings()
+    node = host((1,), commit=1, logger=logger, async_storage_writes=asynchronous)
+    node.settle()
+    entry = Entry(ENTRY_CONF_CHANGE_V2, 1, 2, encode_conf_change_v2(change("l4")))
+    node.step(append(1, (1, 1), [entry], 1))
+    node.raw.step(heartbeat(1, commit=2))
+    node.begin()
+    node.raw.step(snapshot_message(1, Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 3), (4,)), 9, 1))))
+    _forgets(node)
+    if asynchronous:
+        if durable:
+            node.begin()
+            while node.append_work:
+                node.append()
+        node.apply_next()
+    node.settle()
+    assert logger.texts == []
+    assert config(node) == "voters=(1 2 3) learners=(4)"

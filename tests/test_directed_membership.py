@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
-from directed import BOTH_WAYS
+from directed import BOTH_WAYS, ON_OFF
 
 from pyraft import CampaignRefusal, DropReason, ProposalDroppedError
-from raftpb.confchange import ConfChange
-from raftpb.enums import ADD_NODE, MSG_APP, MSG_APP_RESP, MSG_TIMEOUT_NOW, TRANSITION_JOINT_EXPLICIT
+from raftpb.confchange import AnyConfChange, ConfChange, ConfChangeV2, parse_changes
+from raftpb.enums import (
+    ADD_NODE,
+    MSG_APP,
+    MSG_APP_RESP,
+    MSG_HEARTBEAT,
+    MSG_PROP,
+    MSG_SNAP,
+    MSG_TIMEOUT_NOW,
+    TRANSITION_JOINT_EXPLICIT,
+    TRANSITION_JOINT_IMPLICIT,
+)
 from raftpb.message import ConfState, Message
 from rafttest.sim.script import FIRST, Script
 from rafttest.sim.violation import Violation
@@ -116,6 +128,96 @@ def test_the_only_voter_demotes_itself() -> None:
     assert s.leaders() == [2]
 
 
+def target_crashes(s: Script) -> None:
+    s.crash(2)
+    s.pass_time(11)
+    s.restart(2)
+
+
+def to_oneself_and_once_more(s: Script) -> None:
+    s.transfer(1, 1)
+    s.transfer(1, 2)
+
+
+TRANSFERS_IN_VAIN: dict[str, Callable[[Script], object]] = {
+    "times out": lambda s: s.pass_time(11),
+    "to oneself": lambda s: s.transfer(1, 1),
+    "to another": lambda s: s.transfer(1, 3),
+    "target crashes": target_crashes,
+    "to oneself and once more": to_oneself_and_once_more,
+}
+
+
+@BOTH_WAYS
+@ON_OFF
+@pytest.mark.parametrize("end", TRANSFERS_IN_VAIN)
+def test_no_idle_cluster_stays_in_a_joint_configuration(end: str, on: bool, asynchronous: bool) -> None:
+    """1 would leave it when it applies the change, but is handing leadership to 2 just then, and no invitation arrives.
+    Nobody writes anything, so nothing will be applied that would remind 1 of it.
+    """
+    s = Script(3, async_storage_writes=asynchronous, retry_auto_leave=on)
+    s.elect(1)
+    s.cut(MSG_TIMEOUT_NOW)
+    s.change(1, "l3 v3", TRANSITION_JOINT_IMPLICIT)
+    s.handle(1)
+    s.deliver(MSG_APP)
+    s.handle(2, 3)
+    assert s.transfer(1, 2) is None
+    s.run_until_idle()
+    assert s.node(1).conf == ConfState((1, 2, 3), (), (1, 2, 3), (), True)
+    TRANSFERS_IN_VAIN[end](s)
+    s.pass_time(30)
+    assert s.leaders() == [1]
+    assert bool(s.node(1).conf.voters_outgoing) is not on
+    s.converge()  # a write reminds any leader
+    assert s.checker.conf == ConfState((1, 2, 3))
+
+
+# Changes that nobody can apply
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize(
+    "impossible",
+    [
+        pytest.param(ConfChangeV2(parse_changes("r1 r2 r3")), id="no voter left"),
+        pytest.param(ConfChange(ADD_NODE, 4), id="simple, in a joint configuration"),
+        pytest.param(ConfChangeV2((), TRANSITION_JOINT_EXPLICIT), id="joint twice"),
+    ],
+)
+def test_an_impossible_change_of_an_older_leader(impossible: AnyConfChange, asynchronous: bool) -> None:
+    """1 does not check what it proposes, like leaders of before. Every node applies it without an effect, goes on, and
+    does the same when it meets the entry again after a crash. A leader that checks refuses it, also from a follower.
+    """
+    s = Script(3, spares=1, async_storage_writes=asynchronous, own={1: {"disable_conf_change_validation": True}})
+    s.elect(1)
+    if len(impossible.as_v2().changes) != 3:
+        s.change(1, "l3", TRANSITION_JOINT_EXPLICIT)
+        s.run_until_idle()
+    before = s.checker.conf
+    s.node(1).raw.propose_conf_change(impossible)
+    s.propose(1, b"a")
+    s.run_until_idle()
+    for n in (1, 2, 3):
+        assert s.node(n).conf == before
+        s.crash(n)
+        s.restart(n)
+        s.run_until_idle()
+    s.elect(2)
+    for n in (1, 2, 3):
+        assert s.node(n).conf == before
+        assert s.data(n) == [b"a"]
+    for n in (2, 3):
+        s.node(n).raw.propose_conf_change(impossible)
+        if n != 2:
+            s.handle(n)
+            s.deliver(MSG_PROP)
+        assert len(s.ready(2).refused_conf_changes) == 1
+        s.run_until_idle()
+    s.converge()
+    assert s.checker.conf == before
+
+
 # Changes that are not applied yet
 
 
@@ -193,6 +295,46 @@ def test_a_snapshot_with_the_configuration_of_another_index() -> None:
         s.pass_time(2)
 
 
+def test_changes_are_applied_while_a_snapshot_that_covers_them_waits() -> None:
+    """3 applies slowly. It has two changes in hand when a snapshot comes with a third. What `apply_conf_change` returns
+    belongs to the changes: 3 makes a snapshot of its own with it, and starts from that after a crash.
+    """
+    s = Script(3, spares=2, async_storage_writes=True)
+    s.elect(1)
+    s.pause(3)
+    for steps in ("l4", "l5"):
+        s.change(1, steps)
+        s.run_until_idle()
+        while s.mail:
+            s.deliver(to=3)
+            write_only(s, 3)
+            s.run_until_idle()
+    s.change(1, "r4")
+    s.run_until_idle()
+    s.drop(to=3)
+    s.compact(1)
+    s.report_unreachable(1, 3)
+    s.tick(1)
+    s.run_until_idle()
+    s.deliver(MSG_HEARTBEAT, to=3)
+    s.ready(3)
+    s.run_until_idle()
+    s.deliver(MSG_SNAP, to=3)
+    node = s.node(3)
+    assert node.raw.status().config.conf_state() == ConfState((1, 2, 3), (5,))
+    for learners in ((4,), (4, 5)):
+        s.apply(3)
+        assert node.conf == ConfState((1, 2, 3), learners)
+    assert node.raw.status().config.conf_state() == ConfState((1, 2, 3), (5,))
+    s.compact(3)
+    s.crash(3, keep=9)
+    s.resume(3)
+    s.restart(3)
+    assert node.conf == node.raw.status().config.conf_state() == ConfState((1, 2, 3), (4, 5))
+    s.converge()
+    assert s.checker.conf == ConfState((1, 2, 3), (5,))
+
+
 # Leaders that go
 
 
@@ -217,6 +359,37 @@ def test_leader_removes_itself(steps_down: bool) -> None:
     s.heal()
     s.converge()
     assert s.checker.conf == ConfState((2, 3))
+
+
+@pytest.mark.parametrize("steps_down", [True, False], ids=["steps-down", "leads-on"])
+def test_own_removal_is_applied_with_a_write_under_way(steps_down: bool) -> None:
+    """The write ends when 1 is no member any more, and answers two things: that 1 has the entry, which concerns nobody,
+    and that it is durable, which frees memory.
+    """
+    s = Script(2, async_storage_writes=True, step_down_on_removal=steps_down)
+    s.elect(1)
+    s.change(1, "r1")
+    s.ready(1)
+    s.persist(1)
+    s.propose(1, b"under way")
+    s.ready(1)
+    s.deliver(MSG_APP)
+    s.handle(2)
+    s.deliver(MSG_APP_RESP)
+    node = s.node(1)
+    while node.raw.has_ready():
+        s.ready(1)
+    s.apply(1)
+    assert node.conf == ConfState((2,))
+    assert node.append_work
+    assert s.leads(1) is not steps_down
+    s.handle(1)
+    state = node.raw.export_state()
+    assert state.offset == state.base + len(state.entries) == FIRST + 3, "all that was written is known to be durable"
+    assert state.anomalies.ignored_storage_answers == 0
+    s.isolate(1)
+    s.pass_time(40, 2)
+    s.converge()
 
 
 @pytest.mark.parametrize("when", ["before it hears", "as candidate", "as leader"])

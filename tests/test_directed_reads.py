@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import pytest
-from directed import ON_OFF
+from directed import BOTH_WAYS, ON_OFF
 
 from pyraft import CampaignRefusal, ReadOnlyOption, Role
 from raftpb.enums import (
+    MSG_APP,
     MSG_APP_RESP,
+    MSG_HEARTBEAT,
+    MSG_HEARTBEAT_RESP,
     MSG_PRE_VOTE,
     MSG_PRE_VOTE_RESP,
     MSG_READ_INDEX,
@@ -15,6 +18,7 @@ from raftpb.enums import (
     MSG_VOTE,
     TRANSITION_JOINT_EXPLICIT,
 )
+from raftpb.message import ConfState
 from rafttest.sim.hand import Knobs
 from rafttest.sim.script import FIRST, Script
 from rafttest.sim.violation import Violation
@@ -288,3 +292,97 @@ def test_a_read_that_the_network_copies_is_answered_once() -> None:
     s.pass_time(2)
     assert s.status(2).anomalies.dropped_reads == 1
     s.converge()
+
+
+# Quorums that shrink while a read waits
+
+
+@BOTH_WAYS
+@ON_OFF
+@pytest.mark.parametrize("asks", [1, 2], ids=["leader", "follower"])
+def test_a_read_waits_until_its_leader_is_the_only_voter(asks: int, on: bool, asynchronous: bool) -> None:
+    """Nobody is left whose answer could confirm it."""
+    s = Script(2, async_storage_writes=asynchronous, recheck_reads=on)
+    s.elect(1)
+    s.hold(MSG_HEARTBEAT)
+    s.change(1, "r2")
+    s.handle(1)
+    s.read(asks, b"r")
+    s.handle(asks)
+    if asks == 2:
+        s.deliver(MSG_READ_INDEX)
+        s.handle(1)
+    s.run_until_idle()
+    assert s.node(1).conf == ConfState((1,))
+    s.mail.clear()
+    s.pass_time(60, 1)
+    assert s.answer(asks, b"r") == (FIRST if on else None)
+    assert s.status(1).pending_reads == (0 if on else 1)
+    s.read(1, b"next")
+    s.run_until_idle()
+    assert s.answer(1, b"next") == FIRST + 1
+    if on:
+        s.release()
+        s.converge()
+
+
+@ON_OFF
+def test_a_read_is_confirmed_by_those_who_are_left(on: bool) -> None:
+    """3 has answered; 4 and 5, who have not, are removed. What 1 is told by nobody it does not believe: the read that
+    comes later waits for an answer of its own.
+    """
+    s = Script(5, recheck_reads=on)
+    s.elect(1)
+    s.change(1, "r4 r5", TRANSITION_JOINT_EXPLICIT)
+    s.run_until_idle()
+    s.change(1, "")
+    s.handle(1)
+    s.hold(MSG_HEARTBEAT)
+    s.read(1, b"first")
+    s.handle(1)
+    s.deliver(MSG_HEARTBEAT, to=3)
+    s.handle(3)
+    s.deliver(MSG_HEARTBEAT_RESP)
+    s.read(1, b"second")
+    s.handle(1)
+    assert s.answer(1, b"first") is None
+    s.deliver(MSG_APP)
+    s.handle(2, 3, 4, 5)
+    s.deliver(MSG_APP_RESP)
+    s.handle(1)
+    assert s.node(1).conf == ConfState((1, 2, 3))
+    assert s.answer(1, b"first") == (FIRST + 1 if on else None)
+    assert s.answer(1, b"second") is None
+    s.release()
+    s.run_until_idle()
+    assert s.answer(1, b"first") == s.answer(1, b"second") == FIRST + 1
+    s.converge()
+
+
+@BOTH_WAYS
+def test_a_leader_that_was_replaced_shrinks_no_quorum_to_answer_a_read(asynchronous: bool) -> None:
+    """2 and 3 have appended the removal of 4 and say so. Then 2 leads, with the votes of 3 and 4, and writes. The
+    answers come late: 1 commits the removal, but of the three that are left only 1 itself has confirmed its read.
+    """
+    s = Script(4, async_storage_writes=asynchronous, check_quorum=False)
+    s.elect(1)
+    s.change(1, "r4")
+    s.handle(1)
+    s.drop(MSG_APP, to=4)
+    s.deliver(MSG_APP)
+    s.handle(2, 3)
+    late = s.drop(MSG_APP_RESP)
+    s.isolate(1)
+    s.elect(2)
+    s.propose(2, b"new")
+    s.run_until_idle()
+    s.read(1, b"r")
+    s.handle(1)
+    for m in late:
+        s.arrive(m)
+    s.handle(1)
+    assert s.node(1).conf == ConfState((1, 2, 3))
+    assert s.answer(1, b"r") is None
+    s.heal()
+    s.converge()
+    assert s.answer(1, b"r") is None

@@ -26,7 +26,14 @@ from hypothesis import strategies as st
 
 from pyraft import AbortedRead, ReadDroppedError, ReadDropReason, ReadOnlyOption, ReadState, Role
 from raftpb.codec import encode_conf_change_v2
-from raftpb.enums import ENTRY_CONF_CHANGE_V2, MSG_APP, MSG_HEARTBEAT, MSG_READ_INDEX, MSG_READ_INDEX_RESP
+from raftpb.enums import (
+    ENTRY_CONF_CHANGE_V2,
+    MSG_APP,
+    MSG_HEARTBEAT,
+    MSG_READ_INDEX,
+    MSG_READ_INDEX_RESP,
+    ConfChangeTransition,
+)
 from raftpb.message import ConfState, Entry, Message
 
 LEASE_BASED = ReadOnlyOption.ReadOnlyLeaseBased
@@ -445,8 +452,8 @@ def test_a_removed_leader_asks_the_one_voter_that_is_left() -> None:
     assert node.read_states == [ReadState(2, b"r")]
 
 
-def test_a_change_of_the_quorum_does_not_answer_reads_by_itself() -> None:
-    """As in the reference; the next heartbeat answer does."""
+def test_a_change_of_the_quorum_does_not_answer_what_nobody_has_confirmed() -> None:
+    """The next heartbeat answer does."""
     node = leader(voters=(1, 2, 3))
     follow(node, 2)
     node.raw.propose_conf_change(change("r3"))
@@ -535,6 +542,67 @@ def test_a_read_is_answered_by_what_the_new_quorum_has_confirmed_before() -> Non
     node.step(*[acked(node.last, node.term, from_=id) for id in (2, 3)])
     assert node.raw.status().config.voters == (1, 2, 3)
     assert [state.context for state in node.read_states] == [b"r"]
+
+
+@pytest.mark.parametrize(
+    ("steps_down", "on"),
+    [
+        pytest.param(True, True, id="steps down"),
+        pytest.param(False, True, id="leads on"),
+        pytest.param(False, False, id="leads on, as in the reference"),
+    ],
+)
+def test_a_read_that_waits_when_its_leader_is_removed(steps_down: bool, on: bool) -> None:
+    """Of five voters 2 alone is left, and has confirmed it before. A leader that steps down says that it will not be
+    answered.
+    """
+    node = leader(voters=(1, 2, 3, 4, 5), step_down_on_removal=steps_down, recheck_reads=on)
+    follow(node, 2, 3)
+    for wanted in (change("r1 r3 r4 r5", ConfChangeTransition.ConfChangeTransitionJointExplicit), None):
+        node.raw.propose_conf_change(wanted)
+        node.settle()
+        if wanted is not None:
+            follow(node, 2, 3)
+    node.raw.read_index(b"r")
+    context = of_type(node.settle(), MSG_HEARTBEAT)[0].context
+    node.step(beat_back(node.term, context))
+    assert node.read_states == []
+    commit = node.commit
+    follow(node, 2, 3)
+    assert node.raw.status().config.voters == (2,)
+    assert node.read_states == ([] if steps_down or not on else [ReadState(commit, b"r")])
+    assert node.aborted_reads == ([AbortedRead(b"r", ROLE_CHANGED)] if steps_down else [])
+    assert node.raw.status().pending_reads == (0 if on else 1)
+
+
+@pytest.mark.parametrize("on", [True, False], ids=["answered", "as in the reference"])
+def test_a_forwarded_read_is_answered_to_who_asked_when_the_quorum_shrinks(on: bool) -> None:
+    """2 asked, and its own answer to the heartbeat is lost. It hears although it is no member any more."""
+    node = leader(voters=(1, 2), recheck_reads=on)
+    node.step(acked(node.last, node.term))
+    node.raw.propose_conf_change(change("r2"))
+    node.settle()
+    node.step(Message(MSG_READ_INDEX, 1, 2, entries=[Entry(data=b"r")]))
+    answers = of_type(node.step(acked(node.last, node.term)), MSG_READ_INDEX_RESP)
+    assert [(m.to, m.index, m.entries[0].data) for m in answers] == ([(2, 1, b"r")] if on else [])
+
+
+def test_a_lease_is_renewed_by_what_the_new_quorum_has_answered() -> None:
+    """Of four voters 1 and 2 have answered a round of heartbeats. Without 4, who is demoted, they are a quorum."""
+    node = leader(voters=(1, 2, 3, 4), read_only_option=LEASE_BASED, lease_survives_restart=False)
+    follow(node, 2, 3)
+    node.raw.propose_conf_change(change("l4"))
+    node.settle()
+    context = of_type(node.tick(), MSG_HEARTBEAT)[0].context
+    node.step(beat_back(node.term, context))
+    node.raw.read_index(b"asks")
+    node.settle()
+    assert node.read_states == []
+    follow(node, 2, 3)
+    assert node.raw.status().config.voters == (1, 2, 3)
+    node.raw.read_index(b"by lease")
+    node.settle()
+    assert [state.context for state in node.read_states] == [b"by lease"]
 
 
 def test_a_read_that_was_postponed_is_taken_up_when_the_shrunk_quorum_commits() -> None:

@@ -26,6 +26,7 @@ from harness import (
 
 from pyraft import (
     CampaignRefusal,
+    ConfChangeError,
     MemoryStorage,
     NodeFailedError,
     Role,
@@ -230,6 +231,31 @@ def test_a_change_that_was_handed_out_before_it_came_is_part_of_it(async_storage
     node.settle()
     assert config(node) == "voters=(1 2 3) learners=(4)"
     assert node.raw.basic_status().applied == 9
+
+
+@pytest.mark.parametrize("snapshots", [[9], [9, 12]], ids=["one", "a second in place of the first"])
+@MODES
+def test_what_apply_conf_change_returns_belongs_to_the_change(async_storage_writes: bool, snapshots: list[int]) -> None:
+    """Also while a snapshot waits that is in another configuration already. Once it is durable, changes count again."""
+    node = host((1, 1), async_storage_writes=async_storage_writes)
+    changes = [
+        Entry(ENTRY_CONF_CHANGE_V2, 1, index, encode_conf_change_v2(change(steps)))
+        for index, steps in ((3, "l5"), (4, "l6"))
+    ]
+    node.step(append(1, (1, 2), changes))
+    node.raw.step(heartbeat(1, 4))
+    node.begin()
+    for index in snapshots:
+        node.raw.step(snapshot_message(2, snapshot(index)))
+    assert node.raw.apply_conf_change(change("l5")) == ConfState((1, 2, 3), (5,))
+    with pytest.raises(ConfChangeError):
+        node.raw.apply_conf_change(change("r1 r2 r3"))
+    assert node.raw.apply_conf_change(change("l6")) == ConfState((1, 2, 3), (5, 6))
+    assert config(node) == "voters=(1 2 3) learners=(4)", "the snapshot's"
+    node.apply = node.applied.extend  # type: ignore[method-assign, assignment]
+    node.settle()
+    assert node.raw.apply_conf_change(change("l7")) == ConfState((1, 2, 3), (4, 7))
+    assert config(node) == "voters=(1 2 3) learners=(4 7)"
 
 
 def test_the_entries_after_a_snapshot_build_on_its_term() -> None:

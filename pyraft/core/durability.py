@@ -25,17 +25,41 @@ def handle_snapshot_appended(r: Raft, index: u64) -> None:
     if r.log.unstable.snapshot is None:
         r.applied_config = None
     r.log.take_back_up_to(index)
+    if not r.log.handed_out:
+        r.changes_applied = 0
     _applied_to(r, index if index > r.log.applied else r.log.applied)
 
 
-def handle_applied(r: Raft, index: u64, payload_bytes: u64) -> None:
-    """The batch that was handed out up to `index` has been applied. An answer that comes twice, or that a snapshot has
-    overtaken, gives nothing back: neither what may be handed out nor the leader's quota.
+def handle_applied(r: Raft, index: u64, payload_bytes: u64, changes: u64) -> None:
+    """The batch that was handed out up to `index`, with so many membership changes in it, has been applied. An answer
+    that comes twice, or that a snapshot has overtaken, gives nothing back: neither what may be handed out nor the
+    leader's quota; and it says nothing about membership changes.
     """
     was_out = r.log.take_back(index)
+    if was_out and changes != 0:
+        _check_changes(r, changes, index)
     _applied_to(r, index if index > r.log.applied else r.log.applied)
     if was_out:
         r.quota.release(payload_bytes)
+
+
+def _check_changes(r: Raft, changes: u64, index: u64) -> None:
+    """Warn if `apply_conf_change` was called less often than `changes`, the membership changes of a batch that was
+    applied up to `index`. An application may reject a change; most often it has forgotten the call. While a received
+    snapshot waits, the call does not matter: the changes are part of the snapshot.
+    """
+    missing: u64 = changes - r.changes_applied
+    # With asynchronous writes the changes of a later batch may have been applied before this answer comes.
+    r.changes_applied = -missing if missing < 0 and r.log.handed_out else 0
+    if missing > 0 and r.log.unstable.snapshot is None:
+        r.logger.warning(
+            "%x: %d of %d membership changes up to entry %d were applied without apply_conf_change(): unless they were "
+            "rejected on purpose, this node goes on in an old configuration",
+            r.id,
+            missing,
+            changes,
+            index,
+        )
 
 
 def _applied_to(r: Raft, index: u64) -> None:

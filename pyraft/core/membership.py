@@ -82,6 +82,8 @@ def switch_to(r: Raft, config: Configuration, progress: SortedDict[int, Progress
     if not r.is_voter:
         if r.step_down_on_removal:
             transitions.become_follower(r, r.term, NONE_ID)
+        elif r.recheck_reads:
+            reads.release_confirmed(r)
         return
     # The quorum may have shrunk: look again at what waits for it.
     if replication.maybe_commit(r):

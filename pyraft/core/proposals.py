@@ -27,12 +27,16 @@ def propose(r: Raft, entries: list[Entry]) -> DropReason | None:
     if r.lead_transferee != NONE_ID:
         return DropReason.TRANSFERRING
     refused: list[RefusedConfChange] | None = None
+    pending_before: u64 = 0
     for entry in entries:
         if entry.type is not ENTRY_NORMAL:
             refused = []
+            pending_before = r.pending_conf_index
             entries = _check_conf_changes(r, entries, refused)
             break
     if not replication.append_entries(r, entries):
+        if refused is not None:
+            r.pending_conf_index = pending_before  # what did not enter the log holds up nothing, least of all a leave
         return DropReason.UNCOMMITTED_LIMIT
     if refused is not None:
         r.refused_conf_changes.extend(refused)
@@ -42,7 +46,8 @@ def propose(r: Raft, entries: list[Entry]) -> DropReason | None:
 
 def leave_joint(r: Raft) -> None:
     """Propose, on the leader, to leave a joint configuration that is to be left by itself, once it is applied and no
-    membership change is on its way. The proposal may be dropped, as during a transfer; it is made again later.
+    membership change is on its way. The proposal is dropped during a transfer, never for its size: it has no payload.
+    It is made again later.
     """
     if r.log.applied >= r.pending_conf_index:
         propose(r, [Entry(ENTRY_CONF_CHANGE_V2)])

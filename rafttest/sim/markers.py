@@ -33,6 +33,7 @@ MARKERS: Final[Mapping[str, str]] = {
     "campaigns of removed nodes": "they go on asking for votes",
     "nodes that took a place under a new id": "in one change with the removal of the lost one",
     "own removals applied with a write under way": "the answer of the append thread comes to a node that is no member",
+    "membership changes applied while a snapshot waited": "what is returned belongs to the change, not to the snapshot",
     "joint configurations left at another attempt": "the first was dropped, and nothing was applied since",
     "idle clusters in a joint configuration": "after healing, before anything is written",
     # elections

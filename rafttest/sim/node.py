@@ -71,7 +71,6 @@ class Node:
         self.state = snapshot.data
         self.machine = world.machines.at(self.state)
         self.conf = snapshot.metadata.conf_state
-        self.knows_conf = True
         self.waiting.clear()
         self.reads_waiting: list[tuple[int, bytes]] = []
         self.started = world.schedule.now
@@ -377,7 +376,6 @@ class Node:
         self.state = snapshot.data
         self.machine = self.world.machines.at(self.state)
         self.conf = snapshot.metadata.conf_state
-        self.knows_conf = True
         self.world.clients.serve(self)
 
     def apply(self, entry: Entry) -> None:
@@ -405,10 +403,8 @@ class Node:
             world.clients.serve(self)
 
     def _change_members(self, entry: Entry) -> None:
-        if self.raw.export_state().snapshot is not None:
-            # The core has taken over a later configuration, with a snapshot that the application is yet to see.
-            self.knows_conf = False
-            return
+        overtaken = self.raw.export_state().snapshot is not None
+        self.world.count("membership changes applied while a snapshot waited", int(overtaken))
         before, led = self.conf, self._leads()
         waiting = self.raw.basic_status().pending_reads if led else 0
         try:
@@ -426,7 +422,7 @@ class Node:
         """Make a snapshot of all that is applied, and forget the log but for the last `behind` entries of that."""
         cache = self.disk.cache
         known = min(self.raw.basic_status().applied, cache.initial_state()[0].commit)
-        if self.knows_conf and cache.snapshot().metadata.index < self.applied <= known:
+        if cache.snapshot().metadata.index < self.applied <= known:
             self.world.note(f"snapshot {self.id} {self.applied} {behind}")
             self.world.count("snapshots made")
             self.world.machines.keep(self.state, self.machine)
