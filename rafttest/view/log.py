@@ -4,8 +4,8 @@
     one moment       ^--------------^             first 1, last 4
     a later one           ^--------------^        first 2, last 5: one entry was added, one was compacted
 
-Invariants: the shared list only grows, at its end, so that what a Log shows never changes. Adding an entry costs the same
-in a long log as in a short one.
+Invariants: the shared list only grows, at its end, so that what a Log shows never changes. Adding an entry costs the
+same in a long log as in a short one.
 """
 
 from __future__ import annotations
