@@ -87,8 +87,8 @@ class Config:
 
     applied: int = 0
     """On restart: the index up to which the application has applied entries durably, in the same write as its own data.
-    The configuration at that index is `conf_state`; it may be left out if no membership change lies between the snapshot
-    and `applied`. 0: the application starts from its snapshot and sees everything after it again."""
+    `conf_state` is the configuration at that index; it may be left out if no membership change lies between the
+    snapshot and `applied`. 0: the application starts from its snapshot and sees everything after it again."""
 
     conf_state: ConfState | None = None
     """On restart with `applied`: the configuration at that index, which the last `apply_conf_change` up to it returned;

@@ -19,8 +19,8 @@ class Storage(Protocol):
     """
 
     def initial_state(self) -> tuple[HardState, ConfState]:
-        """The hard state last written, and the configuration of the snapshot, in whose place `Config.conf_state` is taken
-        where it is given; asked once, at the start.
+        """The hard state last written and the configuration of the snapshot; asked once, at the start. The node takes
+        `Config.conf_state` instead of that configuration where it is given.
         """
         ...
 
