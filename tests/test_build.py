@@ -107,14 +107,14 @@ def test_so_have_its_methods(cls: type) -> None:
 
 
 def callables(thing: object, tree: ast.Module | ast.ClassDef) -> Iterator[tuple[Callable[..., object], ast.arguments]]:
-    """Functions, methods and classes with their parameters."""
+    """Functions, methods and classes with their parameters, but for private ones."""
     for node in tree.body:
-        if isinstance(node, ast.ClassDef):
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield from callables(getattr(thing, node.name), node)
         elif isinstance(node, ast.FunctionDef):
             if node.name == "__init__" and callable(thing):
                 yield thing, node.args
-            elif not node.name.startswith("__") and "overload" not in map(ast.unparse, node.decorator_list):
+            elif not node.name.startswith("_") and "overload" not in map(ast.unparse, node.decorator_list):
                 found = getattr(thing, node.name)
                 if callable(found):  # and no property
                     yield found, node.args
