@@ -50,7 +50,7 @@ leases: $(VENV)/.ready  ## search for a broken lease, in minutes
 	@$(PY) -m rafttest lease-search --states 40000 --jobs $(JOBS)
 
 proto: $(VENV)/.ready  ## regenerate raftpb/raft_pb2 from raft.proto
-	@# An old compiler: what it writes runs with every protobuf from 4.25.1 on, which .ci/protobuf tries at both ends.
+	@# An old compiler, for Pythons up to 3.12: what it writes runs with every protobuf from 4.25.1 on; see .ci/protobuf.
 	@$(PYTHON) -m venv build/protoc
 	@build/protoc/bin/pip install --quiet --disable-pip-version-check grpcio-tools==1.62.3 'setuptools<81'
 	@build/protoc/bin/python -m grpc_tools.protoc -I. --plugin=protoc-gen-mypy=$(VENV)/bin/protoc-gen-mypy \

@@ -13,14 +13,17 @@ need: trace_logger and state_trace.
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import re
 import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -49,12 +52,17 @@ FLAGS = ["-fvisibility=hidden", "-fno-semantic-interposition", "-fno-plt"]
 
 NO_TRASHCAN = "do { /* no trashcan */"
 
-FEWEST_DOCSTRINGS = 100
-
-_SIGNATURE = r'PyDoc_STR\("(?P<signature>(?:[^"\\]|\\.)*)"\)'
-_FUNCTION = re.compile(r"(?P<before>\(PyCFunction\)CPyPy_(?P<symbol>\w+),\s*[A-Z_ |]+,\s*)" + _SIGNATURE)
-_TYPE = re.compile(
-    r"(?P<before>CPyType_(?P<symbol>\w+)_template_ = \{(?:(?!_template_)[^;])*?\.tp_doc = )" + _SIGNATURE
+_DOC = r'PyDoc_STR\((?:"(?P<signature>(?:[^"\\]|\\.)*?--\\n\\n)"|NULL)\)'
+_FUNCTION = re.compile(r"(?P<before>\(PyCFunction\)CPyPy_(?P<symbol>\w+),\s*[A-Z_ |]+,\s*)" + _DOC)
+_TYPE = re.compile(r"(?P<before>CPyType_(?P<symbol>\w+)_template_ = \{(?:(?!_template_)[^;])*?\.tp_doc = )" + _DOC)
+_ATTRIBUTE = re.compile(
+    r'(?P<before>\{"(?P<name>\w+)",\s*\(getter\)(?P<owner>\w+)_get_(?P=name),\s*(?:\(setter\)\w+|NULL),\s*)NULL, NULL\}'
+)
+_MODULE = re.compile(r'(?P<before>PyModuleDef_HEAD_INIT,\s*"(?P<module>[\w.]+)",\s*)NULL, /\* docstring \*/')
+_ORDINARY_CLASS = re.compile(
+    r"(?P<register>cpy_r_r\d+) = (?P<filler>CPyStatics\[\d+\]); /\* 'mypyc filler docstring' \*/"
+    r'(?P<after>.*?CPy_AddTraceback\("(?P<file>[^"]+)", "<module>", (?P<line>\d+),)',
+    re.DOTALL,
 )
 
 TRAINING_SEEDS = 15
@@ -113,11 +121,9 @@ def extensions() -> list[Extension]:
             raise
         return []
     found = [extension for extension in made if isinstance(extension, Extension)]
-    texts = docstrings(MODULES)
     for extension in found:
         take_out_trashcan(extension)
-    if sum(put_in_docstrings(extension, texts) for extension in found) < FEWEST_DOCSTRINGS:
-        sys.exit("mypyc writes docstrings otherwise than it did; see put_in_docstrings in setup.py")
+    put_in_docstrings({Path(source) for extension in found for source in extension.sources}, MODULES)
     if sys.platform != "win32":
         for extension in found:
             extension.extra_compile_args += FLAGS
@@ -140,56 +146,130 @@ def take_out_trashcan(extension: Extension) -> None:
         source.write_text(text.replace("CPy_TRASHCAN_END(self)", "} while (0);"), encoding="utf-8")
 
 
-def docstrings(modules: list[str]) -> dict[str, str]:
-    """The docstring of each class, method and function, by the name that mypyc gives it in C.
+class Documented(NamedTuple):
+    """A module, class, function, property or attribute, and what `help()` shows of it."""
 
-    That name begins with as much of the module's name as makes it the only one in the group, so all of these are here;
-    one that several modules share belongs to none of them.
+    module: str
+    path: tuple[str, ...]
+    line: int
+    text: str
+    signature: str = ""
+    """As mypyc writes it, which leaves out every one that has a default of several words."""
+    is_attribute: bool = False
+
+
+def documented(module: str) -> Iterator[Documented]:
+    """What the source file `module` documents at its own level and in its classes, and every function's signature."""
+    name = module.removesuffix(".py").replace("/", ".")
+    tree = ast.parse(Path(module).read_text(encoding="utf-8"))
+    yield Documented(name, (), 0, ast.get_docstring(tree) or "")
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield Documented(name, (node.name,), node.lineno, ast.get_docstring(node) or "", _signature(node, ""))
+        elif isinstance(node, ast.ClassDef):
+            yield from _of_class(name, node)
+
+
+def _of_class(module: str, node: ast.ClassDef) -> Iterator[Documented]:
+    methods = [one for one in node.body if isinstance(one, ast.FunctionDef)]
+    start = next((one for one in methods if one.name == "__init__"), None)
+    signature = f"{node.name}()" if start is None else _signature(start, "self").replace("__init__", node.name, 1)
+    yield Documented(module, (node.name,), node.lineno, ast.get_docstring(node) or "", signature.replace("$self, ", ""))
+    for method in methods:
+        decorators = {ast.unparse(one) for one in method.decorator_list}
+        first = "" if "staticmethod" in decorators else "type" if "classmethod" in decorators else "self"
+        text = ast.get_docstring(method) or ""
+        yield Documented(module, (node.name, method.name), method.lineno, text, _signature(method, first))
+    for body in (node.body, start.body if start is not None else []):
+        for before, after in pairwise(body):
+            if isinstance(before, ast.AnnAssign | ast.Assign) and isinstance(after, ast.Expr):
+                target = before.target if isinstance(before, ast.AnnAssign) else before.targets[0]
+                if isinstance(after.value, ast.Constant) and isinstance(after.value.value, str):
+                    attribute = ast.unparse(target).removeprefix("self.")
+                    text = inspect.cleandoc(after.value.value)
+                    yield Documented(module, (node.name, attribute), before.lineno, text, is_attribute=True)
+
+
+def _signature(function: ast.FunctionDef, first: str) -> str:
+    """For `inspect`, which understands no default but a literal; the others are "..."."""
+    arguments = ast.parse(ast.unparse(function.args).join(("def f(", "): ..."))).body[0]
+    if not isinstance(arguments, ast.FunctionDef):
+        raise TypeError(f"{function.name} is no function")
+    given = arguments.args
+    for one in (*given.posonlyargs, *given.args, *given.kwonlyargs):
+        one.annotation = None
+    given.defaults = [_literal(one) for one in given.defaults]
+    given.kw_defaults = [one and _literal(one) for one in given.kw_defaults]
+    if first:
+        given.args[0].arg = f"${first}"
+    return f"{function.name}({ast.unparse(given)})"
+
+
+def _literal(default: ast.expr) -> ast.expr:
+    return default if isinstance(default, ast.Constant) else ast.Constant(...)
+
+
+def put_in_docstrings(sources: Iterable[Path], modules: list[str]) -> None:
+    """Let `help()` find the texts in the compiled build, too: of docstrings mypyc 2.4.1 keeps nothing but signatures.
+
+    A name in C begins with as much of its module's name as makes it the only one in the group, so all of these are
+    looked up; one that several modules share is none of them. Classes that are not native, as enumerations are, get
+    their docstring at run time, and are known by their line.
     """
-    found: dict[str, str] = {}
-    shared: set[str] = set()
-    for module in modules:
-        parts = module.removesuffix(".py").split("/")
-        tree = ast.parse(Path(module).read_text(encoding="utf-8"))
-        for name, text in _texts(tree, ()):
-            for first in range(len(parts)):
-                symbol = "___".join((*parts[first:], *name))
-                if found.setdefault(symbol, text) != text:
-                    shared.add(symbol)
-    return {symbol: text for symbol, text in found.items() if symbol not in shared}
+    every = [one for module in modules for one in documented(module)]
+    by_symbol: dict[str, Documented | None] = {}
+    for one in every:
+        parts = one.module.split(".")
+        for first in range(len(parts)):
+            symbol = "___".join((*parts[first:], *one.path))
+            by_symbol[symbol] = None if symbol in by_symbol else one
+    by_line = {(one.module.replace(".", "/") + ".py", one.line): one for one in every}
+    by_module = {one.module: one for one in every if not one.path}
+    missing = {one for one in every if one.text and not one.is_attribute}
 
-
-def _texts(tree: ast.AST, inside: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            text = ast.get_docstring(node)
-            if text:
-                yield (*inside, node.name), text
-            if isinstance(node, ast.ClassDef):
-                yield from _texts(node, (*inside, node.name))
-
-
-def put_in_docstrings(extension: Extension, texts: dict[str, str]) -> int:
-    """Let `help()` find the text of each native class and function: mypyc 2.4.1 keeps their signatures alone.
-
-    Returns how many texts were put in.
-    """
-    count = 0
-
-    def with_text(match: re.Match[str]) -> str:
-        nonlocal count
-        text = texts.get(match["symbol"])
-        if text is None:
+    def of_callable(match: re.Match[str]) -> str:
+        one = by_symbol.get(match["symbol"])
+        if one is None or not (one.text or one.signature):
             return match[0]
-        count += 1
-        return f'{match["before"]}PyDoc_STR("{match["signature"]}{_c_text(text)}")'
+        missing.discard(one)
+        signature = match["signature"] or _c_text(f"{one.signature}\n--\n\n")
+        return f'{match["before"]}PyDoc_STR("{signature}{_c_text(one.text)}")'
 
-    for source in map(Path, extension.sources):
+    def of_attribute(match: re.Match[str]) -> str:
+        one = by_symbol.get(f"{match['owner']}___{match['name']}")
+        if one is None or not one.text:
+            return match[0]
+        missing.discard(one)
+        return f'{match["before"]}PyDoc_STR("{_c_text(one.text)}"), NULL}}'
+
+    def of_module(match: re.Match[str]) -> str:
+        one = by_module[match["module"]]
+        missing.discard(one)
+        return f'{match["before"]}PyDoc_STR("{_c_text(one.text)}"),'
+
+    def of_ordinary_class(match: re.Match[str]) -> str:
+        one = by_line.get((match["file"], int(match["line"])))
+        if one is None:
+            return match[0]
+        missing.discard(one)
+        made = f'{match["register"]} = PyUnicode_FromString("{_c_text(one.text)}");'
+        fallback = f"if (!{match['register']}) {{ PyErr_Clear(); {match['register']} = {match['filler']}; }}"
+        return f"{made} {fallback}{match['after']}"
+
+    for source in sources:
         text = source.read_text(encoding="utf-8")
-        for pattern in (_FUNCTION, _TYPE):
-            text = pattern.sub(with_text, text)
+        for pattern, put in (
+            (_FUNCTION, of_callable),
+            (_TYPE, of_callable),
+            (_ATTRIBUTE, of_attribute),
+            (_MODULE, of_module),
+            (_ORDINARY_CLASS, of_ordinary_class),
+        ):
+            text = pattern.sub(put, text)
         source.write_text(text, encoding="utf-8")
-    return count
+    if missing:
+        names = ", ".join(sorted(".".join((one.module, *one.path)) for one in missing))
+        sys.exit(f"mypyc writes docstrings otherwise than it did, see put_in_docstrings in setup.py; left out: {names}")
 
 
 def _c_text(text: str) -> str:

@@ -41,7 +41,7 @@ QUICK: Final = Effort(seconds=0.12, rounds=3)
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what the command line names.
 
-    Returns 1 if a row was refused, an engine failed or a target was missed; --look forgives the last.
+    Returns 1 if a row was refused, an engine failed or, without --look, a target was missed; 2 if no row matches.
     """
     options = parse(arguments)
     console = Console(stderr=False, width=None if sys.stdout.isatty() else 200)
@@ -66,11 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for one in table.terminal_tables(results, wide=console.width >= WIDE_COLUMNS):
         console.print(one)
     missed = report_targets(console, results)
-    folder = options.output or (RESULTS if is_full(options) else None)
+    failed = report_failures(console, results)
+    is_published = is_full(options) and len(engines) == len(KINDS) and not failed
+    folder = options.output or (RESULTS if is_published else None)
     if folder is not None:
         write(folder, results, engines, effort)
         console.print(f"written to {folder}")
-    failed = report_failures(console, results)
+    else:
+        console.print(f"not written: only a whole run without failures replaces {RESULTS.name}/; see --output")
     return 1 if failed or (missed and not options.look) else 0
 
 
@@ -88,9 +91,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--all", action="store_true", help="with --quick: all rows nevertheless")
     add("--rounds", type=int, default=0, help="measurements of each engine in each row")
     add("--seconds", type=float, default=0.0, help="length of one measurement")
-    add("--look", action="store_true", help="a missed target is told, and no failure")
+    add("--look", action="store_true", help="exit with 0 though a target is missed")
     add("--cpu", action="store_true", help="processor time of all threads, not wall time: for a busy machine")
-    add("--output", type=Path, metavar="FOLDER", help=f"where to write; a full run writes to {RESULTS.name}/ here")
+    add("--output", type=Path, metavar="FOLDER", help=f"where to write; a whole run writes to {RESULTS.name}/ here")
     return parser.parse_args(arguments)
 
 

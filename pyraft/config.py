@@ -87,12 +87,12 @@ class Config:
 
     applied: int = 0
     """On restart: the index up to which the application has applied entries durably, in the same write as its own data.
-    The configuration at that index is then given by `conf_state`, or by the Storage if no membership change came after
-    its snapshot. 0: the application starts from its snapshot and sees everything after it again."""
+    `conf_state` is the configuration at that index; it may be left out if no membership change lies between the
+    snapshot and `applied`. 0: the application starts from its snapshot and sees everything after it again."""
 
     conf_state: ConfState | None = None
     """On restart with `applied`: the configuration at that index, which the last `apply_conf_change` up to it returned;
-    the application keeps it with its data. None: what the Storage says, which is the snapshot's."""
+    the application keeps it with its data. None: the snapshot's, from `Storage.initial_state`."""
 
     async_storage_writes: bool = False
     """Writes and applies go through MsgStorageAppend and MsgStorageApply; `advance` is then not to be called."""

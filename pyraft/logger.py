@@ -9,22 +9,34 @@ from typing import Protocol
 class Logger(Protocol):
     """The part of `logging.Logger` that the core uses; messages carry %-style arguments."""
 
-    def debug(self, msg: str, /, *args: object) -> object: ...
+    def debug(self, msg: str, /, *args: object) -> object:
+        """Tell of something that happens in normal work."""
+        ...
 
-    def info(self, msg: str, /, *args: object) -> object: ...
+    def info(self, msg: str, /, *args: object) -> object:
+        """Tell of a change: of the role, the leader, the configuration."""
+        ...
 
-    def warning(self, msg: str, /, *args: object) -> object: ...
+    def warning(self, msg: str, /, *args: object) -> object:
+        """Tell of something that an operator should look at."""
+        ...
 
-    def error(self, msg: str, /, *args: object) -> object: ...
+    def error(self, msg: str, /, *args: object) -> object:
+        """Tell of a failure: the node has stopped for good, or its log lacks entries or has another history."""
+        ...
 
 
 class NullLogger:
     """Says nothing."""
 
-    def debug(self, msg: str, /, *args: object) -> None: ...
+    def debug(self, msg: str, /, *args: object) -> None:
+        """Do nothing."""
 
-    def info(self, msg: str, /, *args: object) -> None: ...
+    def info(self, msg: str, /, *args: object) -> None:
+        """Do nothing."""
 
-    def warning(self, msg: str, /, *args: object) -> None: ...
+    def warning(self, msg: str, /, *args: object) -> None:
+        """Do nothing."""
 
-    def error(self, msg: str, /, *args: object) -> None: ...
+    def error(self, msg: str, /, *args: object) -> None:
+        """Do nothing."""

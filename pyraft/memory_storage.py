@@ -34,7 +34,7 @@ class MemoryStorage(Source):
     # -- what the core reads
 
     def initial_state(self) -> tuple[HardState, ConfState]:
-        """The hard state last set, and the configuration of the snapshot, up to which `Config.applied` may go."""
+        """The hard state last set, and the configuration of the snapshot."""
         return self._hard_state, self._snapshot.metadata.conf_state
 
     def first_index(self) -> u64:
@@ -176,9 +176,10 @@ class MemoryStorage(Source):
         return self._snapshot
 
     def compact(self, index: u64) -> None:
-        """Forget the entries up to and with `index`, which should be covered by the snapshot, and which the core must
-        know to be applied (`status().applied`).
+        """Forget the entries up to and with `index`.
 
+        The newest snapshot, `status().applied` and a durable commit index must have reached it, and so must what will
+        be given as `Config.applied`; docs/questions.md says why.
         Raises CompactedError if they are gone already, UnavailableError if `index` is beyond the log.
         """
         if index <= self._offset:

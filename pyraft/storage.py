@@ -19,8 +19,8 @@ class Storage(Protocol):
     """
 
     def initial_state(self) -> tuple[HardState, ConfState]:
-        """The hard state last written, and the configuration at `Config.applied`, or of the snapshot where that is 0;
-        asked once, at the start.
+        """The hard state last written and the configuration of the snapshot; asked once, at the start. The node takes
+        `Config.conf_state` instead of that configuration where it is given.
         """
         ...
 

@@ -183,9 +183,17 @@ def pb_objects(descriptor: Descriptor, depth: int = 3) -> st.SearchStrategy[Any]
             one = pb_objects(field.message_type, depth - 1)
         else:
             continue
-        fields[field.name] = st.lists(one, max_size=3) if field.is_repeated else one
+        fields[field.name] = st.lists(one, max_size=3) if _is_repeated(field) else one
     pb_class = getattr(raft_pb2, descriptor.name)
     return st.fixed_dictionaries({}, optional=fields).map(lambda given: pb_class(**given))
+
+
+def _is_repeated(field: FieldDescriptor) -> bool:
+    """True for a list. Old releases of protobuf know `label` only, of which new ones warn."""
+    if hasattr(field, "is_repeated"):
+        return field.is_repeated
+    label: int = getattr(field, "label", 0)
+    return label == FieldDescriptor.LABEL_REPEATED
 
 
 def _scalars(field: FieldDescriptor) -> st.SearchStrategy[Any]:

@@ -4,13 +4,15 @@ import io
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from zlib import crc32
 
 import pytest
 
+import benchmarks.__main__ as command
 from benchmarks import plan, table
 from benchmarks.builds import ROOT
-from benchmarks.engines import Engine
+from benchmarks.engines import KINDS, Engine
 from benchmarks.measure import Effort, Result, Timing, measure
 from benchmarks.plan import Row
 from benchmarks.registry import WORKLOADS
@@ -146,7 +148,15 @@ class TestTheProtocol:
 
 def told(name: str, **answer: int) -> Engine:
     """An engine that gives the same answer to everything."""
-    line = {"nanoseconds": 10**8, "resident_bytes": 0, "granularity": 1, "messages": 8, "digest": 1, "readies": 0}
+    line = {
+        "nanoseconds": 10**8,
+        "cpu_nanoseconds": 10**8,
+        "resident_bytes": 0,
+        "granularity": 1,
+        "messages": 8,
+        "digest": 1,
+        "readies": 0,
+    }
     program = (
         "import json, sys\n"
         "for line in sys.stdin:\n"
@@ -232,3 +242,79 @@ class TestTheTable:
             "I: slowest log length over the fastest": (1.3, False),
             "I: times as fast as raft_pb2, at least": (6.0, True),
         }
+
+
+class TestTheCommand:
+    """Two engines that always take the same time; ours keeps no target if it is the slower one."""
+
+    @pytest.fixture
+    def results(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+        """Where the published results would be, of which every engine there is takes part."""
+        monkeypatch.setattr(command, "RESULTS", tmp_path / "results")
+        monkeypatch.setattr(command, "KINDS", [kind for kind in KINDS if kind.name in {"I", "go37"}])
+        monkeypatch.setattr(command, "all_rows", lambda: [Row("cluster", "n=3", {"nodes": 3}, quick=True)])
+        self.engines(monkeypatch, 1)
+        return tmp_path / "results"
+
+    @staticmethod
+    def engines(monkeypatch: pytest.MonkeyPatch, slowness: int, *, count: int = 2, digest: int = 1) -> None:
+        times = [{"nanoseconds": time, "cpu_nanoseconds": time} for time in (slowness * 10**8, 10**9)]
+        made = [told("I", digest=digest, **times[0]), told("go37", **times[1])]
+        monkeypatch.setattr(command, "build", lambda *_: made[:count])
+
+    def test_publishes_a_whole_run(self, results: Path) -> None:
+        assert command.main([]) == 0
+        assert json.loads((results / "last.json").read_text())["effort"]["rounds"] == command.FULL.rounds
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--rounds", "1"],
+            ["--seconds", "0.01"],
+            ["--quick"],
+            ["--cpu"],
+            ["--only", "cluster"],
+            ["--engines", "I,go37"],
+            ["--match", "n=3"],
+        ],
+        ids=" ".join,
+    )
+    def test_publishes_no_part_of_one(self, results: Path, arguments: list[str], tmp_path: Path) -> None:
+        assert command.main(arguments) == 0
+        assert not results.exists()
+        assert command.main([*arguments, "--output", str(tmp_path / "elsewhere")]) == 0
+        assert (tmp_path / "elsewhere" / "last.json").is_file()
+        assert not results.exists()
+
+    @pytest.mark.parametrize("less", [{"count": 1}, {"digest": 2}], ids=["an engine left out", "a row refused"])
+    def test_publishes_nothing_that_is_not_whole(
+        self, results: Path, monkeypatch: pytest.MonkeyPatch, less: dict[str, int]
+    ) -> None:
+        self.engines(monkeypatch, 1, **less)
+        command.main([])
+        assert not results.exists()
+
+    @pytest.mark.parametrize(
+        ("slowness", "arguments", "code"),
+        [(1, [], 0), (20, [], 1), (20, ["--look"], 0)],
+        ids=["kept", "missed", "missed, only a look"],
+    )
+    def test_fails_if_a_target_is_missed(
+        self,
+        results: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+        slowness: int,
+        arguments: list[str],
+        code: int,
+    ) -> None:
+        self.engines(monkeypatch, slowness)
+        assert command.main(["--quick", *arguments]) == code
+        assert ("MISSED" in capsys.readouterr().out) == (slowness > 1)
+
+    def test_fails_if_a_row_is_refused(self, results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.engines(monkeypatch, 1, digest=2)
+        assert command.main(["--quick", "--look"]) == 1
+
+    def test_needs_a_row(self, results: Path) -> None:
+        assert command.main(["--match", "nothing is called this"]) == 2

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from rafttest.view.encoding import FIELDS, encode
 from rafttest.view.from_recording import timeline_of_recording
 from rafttest.view.from_seed import timeline_of_seed
 from rafttest.view.from_trace import timeline_of_trace
+from rafttest.view.log import Log
 from rafttest.view.page import page
 from rafttest.view.timeline import WORLD, Event, Kind, Recorder, State, Timeline
 
@@ -62,7 +64,7 @@ def last_state(timeline: Timeline, node: int) -> State:
     return [event.state for event in timeline.events if event.node == node and event.state is not None][-1]
 
 
-def texts(entries: tuple[Entry, ...]) -> list[str]:
+def texts(entries: Iterable[Entry]) -> list[str]:
     return [f"{entry.term}/{entry.index} {entry.data.decode()}" for entry in entries]
 
 
@@ -395,8 +397,7 @@ def test_a_log_that_is_replaced_in_the_middle() -> None:
             commit=0,
             applied=0,
             stable=0,
-            first=log[0].index if log else 9,
-            log=log,
+            log=Log(log[0].index if log else 9, log),
             conf="",
         )
         timeline.events.append(Event(Kind.NOTE, 0, 1, state=state))

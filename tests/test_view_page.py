@@ -16,6 +16,7 @@ from raftpb.message import Entry, Message
 from rafttest.__main__ import main
 from rafttest.view.command import find_chromium
 from rafttest.view.from_trace import timeline_of_trace
+from rafttest.view.log import Log
 from rafttest.view.page import page
 from rafttest.view.timeline import WORLD, Kind, Recorder, State, Timeline
 
@@ -79,8 +80,7 @@ def made_up(count: int) -> Timeline:
             commit=last,
             applied=last,
             stable=last,
-            first=1,
-            log=tuple(logs[node]),
+            log=Log(1, logs[node]),
             conf="voters=(1 2 3 4 5)",
         )
 

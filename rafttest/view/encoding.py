@@ -117,12 +117,10 @@ class _Encoder:
 
     def _log(self, node: int, state: State) -> int:
         parent, before = self.latest.get(node, (-1, None))
-        if before is not None and before.log is state.log and before.first == state.first:
+        if before is not None and before.log is state.log:
             return parent
-        keep = 0
-        if before is not None:
-            keep = _common(before, state)
-        added = state.log[keep - state.first + 1 :] if keep >= state.first else state.log
+        keep = 0 if before is None else state.log.common(before.log)
+        added = state.log.entries_from(keep + 1)
         number = len(self.log_rows)
         self.log_rows.append([parent, state.first, keep, self._runs(added)])
         self.latest[node] = (number, state)
@@ -161,18 +159,6 @@ class _Encoder:
             self._text(snapshot),
             self._runs(m.entries),
         ]
-
-
-def _common(before: State, now: State) -> int:
-    """The highest index up to which both logs have the same entries, from the first index of `now` on; 0 if none."""
-    low = max(before.first, now.first)
-    if before.first > now.first:
-        return 0
-    index = low
-    end = min(before.last, now.last)
-    while index <= end and before.log[index - before.first] == now.log[index - now.first]:
-        index += 1
-    return index - 1 if index > low else 0
 
 
 def _payload(entry: Entry) -> str:

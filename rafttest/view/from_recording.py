@@ -15,6 +15,7 @@ from raftpb.message import Entry, Message
 from rafttest.record.format import Segment, read_segment
 from rafttest.record.outcome import Form, describe
 from rafttest.record.player import Difference, Input, Player
+from rafttest.view.log import Log
 from rafttest.view.look import state_of
 from rafttest.view.timeline import WORLD, Kind, Recorder, Section, State, Timeline
 
@@ -49,7 +50,7 @@ class _Watcher(Player):
         self._refusal: list[str] = []
         """Why the message that comes next was refused; empty if it was not."""
         self._seen: tuple[int, Entry | None, tuple[Entry, ...]] = (0, None, ())
-        self._log: tuple[Entry, ...] = ()
+        self._log = Log(1)
 
     def watch(self) -> None:
         """Play everything."""
@@ -132,12 +133,22 @@ class _Watcher(Player):
             core = self.node.export_state()
         except RaftError:
             return None
-        below = core.base - 1
-        seen = (core.base, self.entries.get(below), core.entries)
+        seen = (core.base, self.entries.get(core.base - 1), core.entries)
         if seen != self._seen:
-            known: list[Entry] = []
-            while (entry := self.entries.get(below)) is not None:
-                known.append(entry)
-                below -= 1
-            self._seen, self._log = seen, (*reversed(known), *core.entries)
-        return state_of(core, core.base + len(core.entries) - len(self._log), self._log)
+            self._seen, self._log = seen, self._log_below(core.base).then(core.base, core.entries)
+        return state_of(core, self._log)
+
+    def _log_below(self, base: int) -> Log:
+        """What is remembered of the log just below `base`: mostly what was seen last, but for some at either end."""
+        entry = self.entries.get(base - 1)
+        if entry is None:
+            return Log(base)
+        if self._log.entry(base - 1) == entry:
+            first = self._log.first
+            while first not in self.entries:
+                first += 1
+            return self._log.compacted(first)
+        first = base - 1
+        while first - 1 in self.entries:
+            first -= 1
+        return Log(first, [self.entries[index] for index in range(first, base)])

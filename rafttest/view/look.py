@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyraft import NO_LIMIT, NodeFailedError, RawNode, Role, Storage
 from pyraft.core_state import CoreState
 from raftpb.message import Entry
+from rafttest.view.log import Log
 from rafttest.view.timeline import Follower, State
 
 _Signature = tuple[int, int, int, tuple[Entry, ...]]
@@ -14,7 +15,7 @@ class Eye:
     """Looks at nodes again and again; a log that has not changed is the same object as before."""
 
     def __init__(self) -> None:
-        self._logs: dict[int, tuple[_Signature, tuple[Entry, ...]]] = {}
+        self._logs: dict[int, tuple[_Signature, Log]] = {}
 
     def see(self, id: int, raw: RawNode, storage: Storage, applied: int, conf: str) -> State:
         """A node that runs, or whose core has stopped for good, which is as good as down.
@@ -27,7 +28,7 @@ class Eye:
         except NodeFailedError:
             return self.see_disk(id, storage, conf)
         first = core.snapshot.metadata.index + 1 if core.snapshot is not None else storage.first_index()
-        return state_of(core, first, self._log(id, first, core, storage), applied)
+        return state_of(core, self._log(id, first, core, storage), applied)
 
     def see_disk(self, id: int, storage: Storage, conf: str) -> State:
         """A node that is down."""
@@ -42,25 +43,24 @@ class Eye:
             commit=promise.commit,
             applied=storage.snapshot().metadata.index,
             stable=last,
-            first=first,
-            log=tuple(storage.entries(first, last + 1, NO_LIMIT)) if last >= first else (),
+            log=Log(first, storage.entries(first, last + 1, NO_LIMIT) if last >= first else ()),
             conf=conf,
         )
 
-    def _log(self, id: int, first: int, core: CoreState, storage: Storage) -> tuple[Entry, ...]:
+    def _log(self, id: int, first: int, core: CoreState, storage: Storage) -> Log:
         signature = (first, storage.last_index(), core.base, core.entries)
         known = self._logs.get(id)
         if known is not None and known[0] == signature:
             return known[1]
         end = min(core.base, storage.last_index() + 1)
         below = storage.entries(first, end, NO_LIMIT) if first < end else []
-        log = (*below, *core.entries[max(0, first - core.base) :])
+        log = Log(first, (*below, *core.entries[max(0, first - core.base) :]))
         self._logs[id] = (signature, log)
         return log
 
 
-def state_of(core: CoreState, first: int, log: tuple[Entry, ...], applied: int = 0) -> State:
-    """A node that runs, and its log from `first` on."""
+def state_of(core: CoreState, log: Log, applied: int = 0) -> State:
+    """A node that runs, and its log."""
     return State(
         is_up=True,
         role=core.role,
@@ -70,7 +70,6 @@ def state_of(core: CoreState, first: int, log: tuple[Entry, ...], applied: int =
         commit=core.committed,
         applied=max(core.applied, applied),
         stable=core.offset - 1,
-        first=first,
         log=log,
         conf=str(core.config),
         followers=_followers(core),

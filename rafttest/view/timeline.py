@@ -15,7 +15,8 @@ from typing import Final
 
 from pyraft import Role
 from raftpb import codec
-from raftpb.message import Entry, Message
+from raftpb.message import Message
+from rafttest.view.log import Log
 
 WORLD: Final = 0
 """The node of an event that is not about one node."""
@@ -60,8 +61,8 @@ class Follower:
 class State:
     """What a node looks like from outside.
 
-    `stable`: the highest index that the core knows to be on disk. `log`: the entries from `first` on. `conf`: the
-    applied configuration. A node that is down shows what its disk holds.
+    `stable`: the highest index that the core knows to be on disk. `conf`: the applied configuration. A node that is
+    down shows what its disk holds.
     """
 
     is_up: bool
@@ -72,15 +73,19 @@ class State:
     commit: int
     applied: int
     stable: int
-    first: int
-    log: tuple[Entry, ...]
+    log: Log
     conf: str
     followers: tuple[Follower, ...] = ()
 
     @property
+    def first(self) -> int:
+        """Index of the first entry, or of what would be it."""
+        return self.log.first
+
+    @property
     def last(self) -> int:
-        """Index of the last entry."""
-        return self.first + len(self.log) - 1
+        """Index of the last entry, or one below the first."""
+        return self.log.last
 
 
 @dataclass(slots=True)
