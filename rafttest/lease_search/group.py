@@ -1,256 +1,208 @@
-"""Group: three real nodes, what is under way between them, and every event that may come next.
+"""Group: three nodes, what has been sent between them, and every event that may come next.
 
-A state is a value. An event builds the one node that it concerns from its part of the state, lets it work until nothing
-is left to do, each Ready written and sent at once, and takes its part back. Messages are kept as bytes, as a set: one
-that is never delivered is lost, one that is delivered may be kept to come again. Appends are always lost: an election
-and a lease need none, and a promise begins with a heartbeat as well.
+The network keeps whatever was sent: a message may arrive at any time, any number of times, before or after any other, or
+never. So loss, copies and order need no events of their own. A message that can do nothing any more is left out.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from pyraft import Config, CoreState, MemoryStorage, MisuseError, NullLogger, RawNode, Role, StepError
-from pyraft.types import NO_LIMIT
-from raftpb import decode_message, encode_message
-from raftpb.enums import MSG_APP
-from raftpb.message import ConfState, Entry, HardState, Message, Snapshot
 from rafttest.lease_search import clock
 from rafttest.lease_search.clock import NODES, Clock
+from rafttest.lease_search.node import AIMED, IDS, Kind
+from rafttest.lease_search.table import ORDERS, Outcome, Table, code_of, decoded_code
 
-IDS: Final = tuple(range(1, NODES + 1))
+Nodes = tuple[int, ...]
+"""The number of each node in the table."""
+Wire = tuple[int, ...]
+"""The numbers of the messages sent, ascending."""
+Left = tuple[int, ...]
+"""How often each rare event may still happen; see `Budget`."""
+State = tuple[Nodes, Wire, Clock, Left]
+"""A moment of the group."""
+Step = tuple[int, int]
+"""A node, counted from 0, and the code of what happens to it."""
 
-
-class _Latest:
-    """Draws the longest time-out there is; shorter ones are the event `campaign`."""
-
-    def randrange(self, stop: int, /) -> int:
-        return stop - 1
-
-
-_RANDOM: Final = _Latest()
-_LOGGER: Final = NullLogger()
-
-
-@functools.cache
-def decoded(data: bytes) -> Message:
-    """The message in these bytes, which many states share."""
-    return decode_message(data)
-
-
-class Part:
-    """One node: what it remembers, and its disk. `told` keeps what the key says of it, by the names of the nodes."""
-
-    __slots__ = ("core", "entries", "hard_state", "told")
-
-    def __init__(self, core: CoreState, hard_state: HardState, entries: tuple[Entry, ...]) -> None:
-        self.core = core
-        self.hard_state = hard_state
-        self.entries = entries
-        self.told: dict[tuple[int, ...], str] = {}
+_TICK: Final = code_of(Kind.TICK)
 
 
 class Budget(NamedTuple):
-    """How often each event may still happen."""
+    """How often each rare event may happen, in the order of `Kind`."""
 
-    campaigns: int
-    restarts: int
-    transfers: int
-    forgets: int
-    copies: int
-    reads: int
-
-
-class State(NamedTuple):
-    """A moment of the group. `wire`: encoded messages under way, ascending."""
-
-    parts: tuple[Part, ...]
-    wire: tuple[bytes, ...]
-    clock: Clock
-    budget: Budget
+    campaigns: int = 0
+    restarts: int = 0
+    transfers: int = 0
+    forgets: int = 0
+    reads: int = 0
+    demotions: int = 0
+    removals: int = 0
+    promotions: int = 0
 
 
-class Disk:
-    """What a node reads from; its contents change with each event."""
-
-    def __init__(self) -> None:
-        self.memory = MemoryStorage()
-
-    def initial_state(self) -> tuple[HardState, ConfState]:
-        """As a Storage's."""
-        return self.memory.initial_state()
-
-    def entries(self, lo: int, hi: int, max_size: int, /) -> list[Entry]:
-        """As a Storage's."""
-        return self.memory.entries(lo, hi, max_size)
-
-    def term(self, index: int, /) -> int:
-        """As a Storage's."""
-        return self.memory.term(index)
-
-    def first_index(self) -> int:
-        """As a Storage's."""
-        return self.memory.first_index()
-
-    def last_index(self) -> int:
-        """As a Storage's."""
-        return self.memory.last_index()
-
-    def snapshot(self) -> Snapshot:
-        """As a Storage's."""
-        return self.memory.snapshot()
+_RARE: Final = tuple(Kind(kind) for kind in range(Kind.CAMPAIGN, Kind.PROMOTE + 1))
+_LEADERS: Final = frozenset({Kind.READ, *AIMED})
+"""Others would only pass these on."""
 
 
-class Setting:
-    """What does not change in a search. `knobs`: of each node, beside what all have. `most_messages`: a message that is
-    sent while so many are under way is lost.
-    """
+class Group:
+    """What may happen to three nodes. `appends`: entries are sent; without, as if each append were lost."""
 
-    def __init__(
-        self, election_tick: int, start: Snapshot, knobs: Mapping[int, Mapping[str, object]], most_messages: int
-    ) -> None:
-        self.election_tick = election_tick
-        self.start = start
-        self.knobs = knobs
-        self.is_alike = all(knobs[id] == knobs[1] for id in IDS)
-        """No node can be told from another by its knobs."""
-        self.most_messages = most_messages
-        self.loses_appends = False
-        """From the start on: before, the logs become equal."""
-        self.disks = {id: Disk() for id in IDS}
-        self.configs = {id: self._config(id) for id in IDS}
+    def __init__(self, table: Table, appends: bool) -> None:
+        self.table = table
+        self.appends = appends
+        self._election_tick = table.setting.election_tick
+        self._rare: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._orders: dict[Nodes, tuple[int, ...]] = {}
+        self._clocks: dict[tuple[Clock, int], int] = {}
+        self._clock_keys: dict[Clock, int] = {}
+        self._ticks: dict[tuple[Clock, int], Clock | None] = {}
 
-    def _config(self, id: int) -> Config:
-        return Config(
-            id=id,
-            storage=self.disks[id],
-            election_tick=self.election_tick,
-            random=_RANDOM,
-            logger=_LOGGER,
-            **self.knobs[id],  # type: ignore[arg-type]
+    def first(self) -> State:
+        """Three nodes that have just started."""
+        return tuple(self.table.start(id) for id in IDS), (), clock.BEGIN, ()
+
+    # -- events
+
+    def successors(self, state: State) -> Iterator[tuple[int, int, State]]:
+        """Everything that may happen next and makes a difference: the node, the code of the event, and what follows.
+
+        A tick that changes nothing is left out: without it, the same may follow, and more ticks besides.
+        """
+        nodes, wire, time, left = state
+        outcome_of, to = self.table.outcome, self.table.to
+        for message in wire:
+            node = to[message]
+            code = message << 4
+            outcome = outcome_of(nodes[node], code)
+            if outcome is not None and self._matters(outcome, nodes[node], wire):
+                yield node, code, self._after(state, node, outcome, time, left)
+        for node in range(NODES):
+            outcome = outcome_of(nodes[node], _TICK)
+            if outcome is not None and self._matters(outcome, nodes[node], wire):
+                ticked = self._tick(time, node)
+                if ticked is not None:
+                    yield node, _TICK, self._after(state, node, outcome, ticked, left)
+        for position, count in enumerate(left):
+            if count:
+                less = (*left[:position], count - 1, *left[position + 1 :])
+                for node in range(NODES):
+                    for code in self._rare_codes(nodes[node], node, _RARE[position]):
+                        outcome = outcome_of(nodes[node], code)
+                        if outcome is not None and self._matters(outcome, nodes[node], wire):
+                            yield node, code, self._after(state, node, outcome, time, less)
+
+    def step(self, state: State, node: int, code: int) -> State | None:
+        """The state after one event, of which nothing is spent; None if it is refused."""
+        nodes, _, time, left = state
+        outcome = self.table.outcome(nodes[node], code)
+        if outcome is None:
+            return None
+        if code == _TICK:
+            time = clock.tick(time, node)
+        return self._after(state, node, outcome, time, left)
+
+    def _matters(self, outcome: Outcome, before: int, wire: Wire) -> bool:
+        if outcome.node != before:
+            return True
+        sent = outcome.sent if self.appends else outcome.sent_without_appends
+        return any(message not in wire for message in sent)
+
+    def _after(self, state: State, node: int, outcome: Outcome, time: Clock, left: Left) -> State:
+        table = self.table
+        nodes, wire, _, _ = state
+        sent = outcome.sent if self.appends else outcome.sent_without_appends
+        made = outcome.node
+        leads = table.leads[made] != 0
+        if leads or time[node]:
+            time = clock.lead(time, node, self._election_tick, leads)
+        if made == nodes[node] and not sent and outcome.numbers < 0:
+            return nodes, wire, time, left
+        nodes = (*nodes[:node], made, *nodes[node + 1 :])
+        messages = {*wire, *sent}
+        if outcome.numbers >= 0:
+            messages = {*[table.renumbered(message, outcome.numbers) for message in wire], *sent}
+        to, is_dead = table.to, table.is_dead
+        return nodes, tuple(sorted([m for m in messages if not is_dead(nodes[to[m]], m)])), time, left
+
+    def _tick(self, time: Clock, node: int) -> Clock | None:
+        key = time, node
+        if key not in self._ticks:
+            may = clock.may_tick(time, node, self._election_tick)
+            self._ticks[key] = clock.tick(time, node) if may else None
+        return self._ticks[key]
+
+    def _rare_codes(self, number: int, node: int, kind: Kind) -> tuple[int, ...]:
+        key = number, kind
+        known = self._rare.get(key)
+        if known is None:
+            if kind in _LEADERS and not self.table.leads[number]:
+                known = ()
+            elif kind in AIMED:
+                known = tuple(code_of(kind, id) for id in IDS if kind is not Kind.TRANSFER or id != node + 1)
+            else:
+                known = (code_of(kind),)
+            self._rare[key] = known
+        return known
+
+    # -- what makes two states the same
+
+    def key(self, state: State) -> int:
+        """64 bits that two states share only if they are the same but for the names of the nodes, or by bad luck."""
+        nodes, wire, time, left = state
+        table = self.table
+        orders = self._orders.get(nodes)
+        if orders is None:
+            orders = self._orders[nodes] = self._orders_of(nodes)
+        told = []
+        for number in orders:
+            i, j, k = ORDERS[number]
+            names, called = table.node_names[number], table.message_names[number]
+            known = self._clocks.get((time, number))
+            if known is None:
+                known = self._clocks[time, number] = self._clock_key(clock.renamed(time, ORDERS[number]))
+            told.append((
+                names[nodes[i]], names[nodes[j]], names[nodes[k]], known, *left, *sorted([called[m] for m in wire])
+            ))
+        return hash(told[0] if len(told) == 1 else min(told))
+
+    def _clock_key(self, time: Clock) -> int:
+        return self._clock_keys.setdefault(time, len(self._clock_keys))
+
+    def _orders_of(self, nodes: Nodes) -> tuple[int, ...]:
+        """The orders in which the shapes of the nodes ascend: more than one if some are alike."""
+        shapes = [self.table.shapes[number] for number in nodes]
+        return tuple(
+            number
+            for number, order in enumerate(ORDERS)
+            if all(shapes[order[at]] <= shapes[order[at + 1]] for at in range(NODES - 1))
         )
 
-    def put(self, id: int, hard_state: HardState, entries: tuple[Entry, ...]) -> MemoryStorage:
-        """Let the disk of node `id` hold this."""
-        made = self.disks[id].memory = MemoryStorage()
-        made.apply_snapshot(self.start)
-        if entries:
-            made.append(list(entries))
-        made.set_hard_state(hard_state)
-        return made
+    # -- what is told
 
+    def broken(self, state: State) -> str:
+        """How the law is broken; empty if it holds."""
+        table, nodes = self.table, state[0]
+        for node, number in enumerate(nodes):
+            for other, later in enumerate(nodes):
+                if table.leases[number] and table.leads[later] > table.leases[number]:
+                    return (
+                        f"node {other + 1} leads term {table.leads[later]} while node {node + 1}, leader of term "
+                        f"{table.leases[number]}, may answer by lease"
+                    )
+        return ""
 
-def settle(setting: Setting, node: RawNode, storage: MemoryStorage) -> tuple[Part, list[bytes]]:
-    """Do all that the node asks for, at once; what it remembers then, and what it has sent."""
-    sent: list[bytes] = []
-    while node.has_ready():
-        ready = node.ready()
-        storage.append(ready.entries)
-        if ready.hard_state is not None:
-            storage.set_hard_state(ready.hard_state)
-        sent += [encode_message(m) for m in ready.messages if m.type is not MSG_APP or not setting.loses_appends]
-        node.advance()
-    first, last = storage.first_index(), storage.last_index()
-    entries = tuple(storage.entries(first, last + 1, NO_LIMIT)) if first <= last else ()
-    return Part(node.export_state(), storage.initial_state()[0], entries), sent
-
-
-def first_part(setting: Setting, id: int) -> Part:
-    """Node `id` as it starts with the group."""
-    metadata = setting.start.metadata
-    return _started(setting, id, HardState(metadata.term, 0, metadata.index), ())
-
-
-def _started(setting: Setting, id: int, hard_state: HardState, entries: tuple[Entry, ...]) -> Part:
-    storage = setting.put(id, hard_state, entries)
-    return settle(setting, RawNode(setting.configs[id]), storage)[0]
-
-
-def act(setting: Setting, state: State, id: int, event: Event) -> State | None:
-    """The state after `event` at node `id`; None if the node refused it."""
-    part = state.parts[id - 1]
-    wire = list(state.wire)
-    if event.kind == "restart":
-        made = _started(setting, id, part.hard_state, part.entries)
-        sent: list[bytes] = []
-    else:
-        storage = setting.put(id, part.hard_state, part.entries)
-        node = RawNode.from_state(setting.configs[id], part.core)
-        if not _do(node, event):
-            return None
-        made, sent = settle(setting, node, storage)
-        if event.kind == "deliver":
-            wire.remove(event.message)
-    for message in sent:
-        if message not in wire and len(wire) < setting.most_messages:
-            wire.append(message)
-    parts = tuple(made if other == id else state.parts[other - 1] for other in IDS)
-    now = clock.tick(state.clock, id - 1) if event.kind == "tick" else state.clock
-    return State(parts, tuple(sorted(wire)), now, event.budget)
-
-
-class Event(NamedTuple):
-    """Something that happens at one node. `budget`: what is left after it."""
-
-    kind: str
-    node: int
-    budget: Budget
-    message: bytes = b""
-    target: int = 0
-
-    def __str__(self) -> str:
-        if self.kind in {"deliver", "copy"}:
-            m = decoded(self.message)
-            return f"{self.kind} {m.type} {m.from_}->{m.to} term {m.term}{' reject' if m.reject else ''}"
-        return f"{self.kind} {self.node}" + (f" to {self.target}" if self.target else "")
-
-
-def _do(node: RawNode, event: Event) -> bool:
-    kind = event.kind
-    if kind == "tick":
-        node.tick()
-    elif kind in {"deliver", "copy"}:
-        with suppress(StepError):  # as a transport does: what is refused is gone
-            node.step(decoded(event.message))
-    elif kind == "campaign":
-        return node.campaign() is None
-    elif kind == "transfer":
-        return node.transfer_leader(event.target) is None
-    elif kind == "read":
-        node.read_index(b"r")
-    else:
-        try:
-            node.forget_leader()
-        except MisuseError:
-            return False
-    return True
-
-
-def events(setting: Setting, state: State) -> Iterator[Event]:
-    """Everything that may happen next."""
-    budget = state.budget
-    for message in state.wire:
-        to = decoded(message).to
-        yield Event("deliver", to, budget, message)
-        if budget.copies:
-            yield Event("copy", to, budget._replace(copies=budget.copies - 1), message)
-    for id in IDS:
-        core = state.parts[id - 1].core
-        leads = core.role is Role.StateLeader
-        if clock.may_tick(state.clock, id - 1, setting.election_tick):
-            yield Event("tick", id, budget)
-        if budget.campaigns and not leads:
-            yield Event("campaign", id, budget._replace(campaigns=budget.campaigns - 1))
-        if budget.restarts:
-            yield Event("restart", id, budget._replace(restarts=budget.restarts - 1))
-        if budget.forgets and not leads and core.leader:
-            yield Event("forget", id, budget._replace(forgets=budget.forgets - 1))
-        if budget.reads and leads:
-            yield Event("read", id, budget._replace(reads=budget.reads - 1))
-        if budget.transfers and leads:
-            for target in IDS:
-                if target != id:
-                    yield Event("transfer", id, budget._replace(transfers=budget.transfers - 1), target=target)
+    def text(self, step: Step) -> str:
+        """An event in words, which `lease-search --replay` reads."""
+        node, code = step
+        kind, argument = decoded_code(code)
+        if kind is not Kind.DELIVER:
+            return f"{kind.name.lower()} {node + 1}" + (f" of {argument}" if kind in AIMED else "")
+        m = self.table.messages[argument]
+        parts = [f"deliver {m.type} {m.from_}->{m.to} term {m.term}"]
+        parts += [f"{name} {value}" for name, value in (
+            ("log-term", m.log_term), ("index", m.index), ("commit", m.commit), ("hint", m.reject_hint),
+            ("context", m.context.hex()), ("entries", ",".join(f"{e.index}/{e.term}" for e in m.entries)),
+        ) if value]
+        return " ".join(parts) + (" reject" if m.reject else "")

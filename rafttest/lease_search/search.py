@@ -1,13 +1,15 @@
-"""Search: breadth first from one state, until nothing new comes or the depth is reached."""
+"""Search: breadth first from one state, until nothing new comes or a bound is reached."""
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
-from pyraft import Role
-from rafttest.lease_search.group import Event, Setting, State, act, events
-from rafttest.lease_search.key import key
+from rafttest.lease_search.group import Group, State, Step
+
+_NOWHERE: Final = 2**32 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,65 +19,59 @@ class Found:
     states: int
     depth: int
     """Every state that so many events lead to was judged."""
-    schedule: tuple[Event, ...]
+    schedule: tuple[Step, ...]
     is_complete: bool
     """Nothing is left that could come later."""
-
-
-def broken(state: State) -> str:
-    """How the law is broken; empty if it holds."""
-    for id, part in enumerate(state.parts, start=1):
-        core = part.core
-        runs = core.lease_until > core.ticks and not core.lease_is_transferred
-        if core.role is not Role.StateLeader or not runs:
-            continue
-        for other, later in enumerate(state.parts, start=1):
-            if later.core.role is Role.StateLeader and later.core.term > core.term:
-                return (
-                    f"{other} leads term {later.core.term} while {id}, leader of term {core.term}, may answer by lease "
-                    f"for {core.lease_until - core.ticks} ticks"
-                )
-    return ""
+    moves: int
+    """What single nodes did, each carried out once."""
 
 
 def search(
-    setting: Setting, first: State, depth: int, most_states: int, tell: Callable[[int, int], None] = lambda *_: None
+    group: Group, first: State, depth: int, most_states: int, tell: Callable[[int, int], None] = lambda *_: None
 ) -> Found:
     """Judge every state that at most `depth` events lead to from `first`; stops at the first broken law, or once
     `most_states` were seen. `tell` hears of each depth that is done, and of the states so far.
     """
-    seen = {key(setting, first)}
-    came: list[tuple[int, Event | None]] = [(-1, None)]
+    seen = {group.key(first)}
+    parents, nodes, codes = array("Q", [_NOWHERE]), array("B", [0]), array("Q", [0])
+
+    def found(level: int, is_broken: bool, is_complete: bool) -> Found:
+        schedule = _schedule(parents, nodes, codes) if is_broken else ()
+        return Found(len(seen), level, schedule, is_complete, len(group.table.outcomes))
+
+    key, leads, leases = group.key, group.table.leads, group.table.leases
     frontier = [(0, first)]
     for level in range(1, depth + 1):
         following: list[tuple[int, State]] = []
         for position, state in frontier:
-            for event in events(setting, state):
-                after = act(setting, state, event.node, event)
-                if after is None:
-                    continue
-                name = key(setting, after)
+            for node, code, after in group.successors(state):
+                name = key(after)
                 if name in seen:
                     continue
                 seen.add(name)
-                came.append((position, event))
-                if broken(after):
-                    return Found(len(seen), level, _schedule(came), False)
-                following.append((len(came) - 1, after))
+                parents.append(position)
+                nodes.append(node)
+                codes.append(code)
+                a, b, c = after[0]
+                if leases[a] or leases[b] or leases[c]:
+                    least = min(leases[one] or _NOWHERE for one in after[0])
+                    if leads[a] > least or leads[b] > least or leads[c] > least:
+                        return found(level, True, False)
+                following.append((len(parents) - 1, after))
             if len(seen) > most_states:
-                return Found(len(seen), level - 1, (), False)
+                return found(level - 1, False, False)
         tell(level, len(seen))
         frontier = following
         if not frontier:
-            return Found(len(seen), level, (), True)
-    return Found(len(seen), depth, (), False)
+            return found(level, False, True)
+    return found(depth, False, False)
 
 
-def _schedule(came: list[tuple[int, Event | None]]) -> tuple[Event, ...]:
+def _schedule(parents: array[int], nodes: array[int], codes: array[int]) -> tuple[Step, ...]:
     """The events that lead to the state that was seen last."""
-    made: list[Event] = []
-    position, event = came[-1]
-    while event is not None:
-        made.append(event)
-        position, event = came[position]
+    made: list[Step] = []
+    position = len(parents) - 1
+    while parents[position] != _NOWHERE:
+        made.append((nodes[position], codes[position]))
+        position = parents[position]
     return tuple(reversed(made))
