@@ -7,25 +7,26 @@ never. So loss, copies and order need no events of their own. A message that can
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from rafttest.lease_search import clock
 from rafttest.lease_search.clock import NODES, Clock
 from rafttest.lease_search.node import AIMED, IDS, Kind
 from rafttest.lease_search.table import ORDERS, Outcome, Table, code_of, decoded_code
 
-Nodes = tuple[int, ...]
-"""The number of each node in the table."""
 Wire = tuple[int, ...]
 """The numbers of the messages sent, ascending."""
-Left = tuple[int, ...]
-"""How often each rare event may still happen; see `Budget`."""
-State = tuple[Nodes, Wire, Clock, Left]
-"""A moment of the group."""
+T = TypeVar("T")
+State = tuple[int, int, int, int, int, int]
+"""A moment of the group: the number of each node in the table, and of what was sent, of the clock, and of the rare events
+that are left, each in this group.
+"""
 Step = tuple[int, int]
 """A node, counted from 0, and the code of what happens to it."""
 
 _TICK: Final = code_of(Kind.TICK)
+_WIDTH: Final = 1 << 24
+"""More than there are numbers of one sort."""
 
 
 class Budget(NamedTuple):
@@ -46,22 +47,68 @@ _LEADERS: Final = frozenset({Kind.READ, *AIMED})
 """Others would only pass these on."""
 
 
+class _Move(NamedTuple):
+    """What one node may do next: the code of the event, the node after it, what has been sent by then, and the messages
+    that are new; `rare`: the place of the event in the budget, or -1.
+    """
+
+    code: int
+    made: int
+    wire: int
+    sent: tuple[int, ...]
+    rare: int
+
+
+class Numbered(Generic[T]):
+    """Values by number, the first 0."""
+
+    def __init__(self) -> None:
+        self.all: list[T] = []
+        self._numbers: dict[T, int] = {}
+
+    def number(self, value: T) -> int:
+        """The number of `value`; a new one if it is new."""
+        known = self._numbers.get(value)
+        if known is None:
+            known = self._numbers[value] = len(self.all)
+            self.all.append(value)
+        return known
+
+
 class Group:
     """What may happen to three nodes. `appends`: entries are sent; without, as if each append were lost."""
 
     def __init__(self, table: Table, appends: bool) -> None:
         self.table = table
         self.appends = appends
+        self.wires: Numbered[Wire] = Numbered()
+        self.clocks: Numbered[Clock] = Numbered()
+        self.budgets: Numbered[tuple[int, ...]] = Numbered()
+        self._rare: tuple[int, ...] = ()
         self._election_tick = table.setting.election_tick
-        self._rare: dict[tuple[int, int], tuple[int, ...]] = {}
-        self._orders: dict[Nodes, tuple[int, ...]] = {}
-        self._clocks: dict[tuple[Clock, int], int] = {}
-        self._clock_keys: dict[Clock, int] = {}
-        self._ticks: dict[tuple[Clock, int], Clock | None] = {}
+        self._moves: dict[int, tuple[_Move, ...]] = {}
+        self._ticked: dict[int, int] = {}
+        self._led: dict[tuple[int, int, bool], int] = {}
+        self._spent: dict[tuple[int, int], int] = {}
+        self._without: dict[tuple[int, int], int] = {}
+        self._orders: dict[tuple[int, int, int], tuple[int, ...]] = {}
+        self._called: tuple[dict[tuple[int, int], int], ...] = tuple({} for _ in ORDERS)
+        self._names: Numbered[tuple[object, ...]] = Numbered()
 
     def first(self) -> State:
         """Three nodes that have just started."""
-        return tuple(self.table.start(id) for id in IDS), (), clock.BEGIN, ()
+        one, two, three = (self.table.start(id) for id in IDS)
+        return one, two, three, self.wires.number(()), self.clocks.number(clock.BEGIN), self.budgets.number(())
+
+    def with_budget(self, state: State, budget: Budget) -> State:
+        """The state with that budget, and no other rare events from here on."""
+        self._rare = tuple(rare for rare, count in enumerate(budget) if count)
+        self._moves.clear()
+        return (*state[:5], self.budgets.number(tuple(budget)))
+
+    def with_wire(self, state: State, wire: Wire) -> State:
+        """The state with just these messages sent."""
+        return (*state[:3], self.wires.number(wire), *state[4:])
 
     # -- events
 
@@ -70,107 +117,144 @@ class Group:
 
         A tick that changes nothing is left out: without it, the same may follow, and more ticks besides.
         """
-        nodes, wire, time, left = state
-        outcome_of, to = self.table.outcome, self.table.to
-        for message in wire:
-            node = to[message]
-            code = message << 4
-            outcome = outcome_of(nodes[node], code)
-            if outcome is not None and self._matters(outcome, nodes[node], wire):
-                yield node, code, self._after(state, node, outcome, time, left)
-        for node in range(NODES):
-            outcome = outcome_of(nodes[node], _TICK)
-            if outcome is not None and self._matters(outcome, nodes[node], wire):
-                ticked = self._tick(time, node)
-                if ticked is not None:
-                    yield node, _TICK, self._after(state, node, outcome, ticked, left)
-        for position, count in enumerate(left):
-            if count:
-                less = (*left[:position], count - 1, *left[position + 1 :])
-                for node in range(NODES):
-                    for code in self._rare_codes(nodes[node], node, _RARE[position]):
-                        outcome = outcome_of(nodes[node], code)
-                        if outcome is not None and self._matters(outcome, nodes[node], wire):
-                            yield node, code, self._after(state, node, outcome, time, less)
+        a, b, c, wire, time, left = state
+        leads = self.table.leads
+        budget = self.budgets.all[left]
+        for node, number in enumerate((a, b, c)):
+            moves = self._moves.get(wire * _WIDTH + number)
+            if moves is None:
+                moves = self._moves[wire * _WIDTH + number] = tuple(self._find_moves(number, node, wire))
+            for code, made, sent_by_then, sent, rare in moves:
+                then, less = time, left
+                if code == _TICK:
+                    then = self._tick(time, node)
+                    if then < 0:
+                        continue
+                elif rare >= 0:
+                    if not budget[rare]:
+                        continue
+                    less = self._spend(left, rare)
+                if (leads[made] != 0) is not (leads[number] != 0):
+                    then = self._lead(then, node, leads[made] != 0)
+                if node == 0:
+                    after = (made, b, c, sent_by_then, then, less)
+                elif node == 1:
+                    after = (a, made, c, sent_by_then, then, less)
+                else:
+                    after = (a, b, made, sent_by_then, then, less)
+                yield node, code, self._without_dead(after, sent) if sent else after
 
     def step(self, state: State, node: int, code: int) -> State | None:
         """The state after one event, of which nothing is spent; None if it is refused."""
-        nodes, _, time, left = state
-        outcome = self.table.outcome(nodes[node], code)
+        number, wire, time = state[node], state[3], state[4]
+        outcome = self.table.outcome(number, code)
         if outcome is None:
             return None
         if code == _TICK:
-            time = clock.tick(time, node)
-        return self._after(state, node, outcome, time, left)
+            time = self.clocks.number(clock.tick(self.clocks.all[time], node))
+        move = self._move(number, node, wire, code, outcome, -1)
+        time = self._lead(time, node, self.table.leads[move.made] != 0)
+        nodes = [*state[:3]]
+        nodes[node] = move.made
+        return self._without_dead((nodes[0], nodes[1], nodes[2], move.wire, time, state[5]), move.sent)
 
-    def _matters(self, outcome: Outcome, before: int, wire: Wire) -> bool:
-        if outcome.node != before:
-            return True
-        sent = outcome.sent if self.appends else outcome.sent_without_appends
-        return any(message not in wire for message in sent)
-
-    def _after(self, state: State, node: int, outcome: Outcome, time: Clock, left: Left) -> State:
+    def _find_moves(self, number: int, node: int, wire: int) -> Iterator[_Move]:
         table = self.table
-        nodes, wire, _, _ = state
-        sent = outcome.sent if self.appends else outcome.sent_without_appends
-        made = outcome.node
-        leads = table.leads[made] != 0
-        if leads or time[node]:
-            time = clock.lead(time, node, self._election_tick, leads)
-        if made == nodes[node] and not sent and outcome.numbers < 0:
-            return nodes, wire, time, left
-        nodes = (*nodes[:node], made, *nodes[node + 1 :])
-        messages = {*wire, *sent}
-        if outcome.numbers >= 0:
-            messages = {*[table.renumbered(message, outcome.numbers) for message in wire], *sent}
-        to, is_dead = table.to, table.is_dead
-        return nodes, tuple(sorted([m for m in messages if not is_dead(nodes[to[m]], m)])), time, left
+        messages = self.wires.all[wire]
+        codes = [(code_of(Kind.DELIVER, message), -1) for message in messages if table.to[message] == node]
+        codes.append((_TICK, -1))
+        for rare in self._rare:
+            codes += [(code, rare) for code in self._rare_codes(number, node, _RARE[rare])]
+        for code, rare in codes:
+            outcome = table.outcome(number, code)
+            if outcome is None:
+                continue
+            move = self._move(number, node, wire, code, outcome, rare)
+            if move.made != number or move.sent:
+                yield move
 
-    def _tick(self, time: Clock, node: int) -> Clock | None:
-        key = time, node
-        if key not in self._ticks:
-            may = clock.may_tick(time, node, self._election_tick)
-            self._ticks[key] = clock.tick(time, node) if may else None
-        return self._ticks[key]
+    def _move(self, number: int, node: int, wire: int, code: int, outcome: Outcome, rare: int) -> _Move:
+        table, made = self.table, outcome.node
+        before = self.wires.all[wire]
+        if outcome.numbers >= 0:
+            before = tuple([table.renumbered(message, outcome.numbers) for message in before])
+        if made != number:
+            before = tuple([m for m in before if table.to[m] != node or not table.is_dead(made, m)])
+        sent = outcome.sent if self.appends else outcome.sent_without_appends
+        new = tuple([m for m in sent if m not in before])
+        return _Move(code, made, self.wires.number(tuple(sorted({*before, *new}))), new, rare)
+
+    def _without_dead(self, state: State, sent: tuple[int, ...]) -> State:
+        """Leave out what was sent just now to nodes that do nothing with it."""
+        table = self.table
+        for m in sent:
+            if table.is_dead(state[table.to[m]], m):
+                key = state[3], m
+                wire = self._without.get(key)
+                if wire is None:
+                    wire = self.wires.number(tuple([one for one in self.wires.all[state[3]] if one != m]))
+                    self._without[key] = wire
+                state = (*state[:3], wire, *state[4:])
+        return state
+
+    def _tick(self, time: int, node: int) -> int:
+        key = time * NODES + node
+        then = self._ticked.get(key)
+        if then is None:
+            now = self.clocks.all[time]
+            may = clock.may_tick(now, node, self._election_tick)
+            then = self._ticked[key] = self.clocks.number(clock.tick(now, node)) if may else -1
+        return then
+
+    def _lead(self, time: int, node: int, leads: bool) -> int:
+        key = time, node, leads
+        then = self._led.get(key)
+        if then is None:
+            made = clock.lead(self.clocks.all[time], node, self._election_tick, leads)
+            then = self._led[key] = self.clocks.number(made)
+        return then
+
+    def _spend(self, left: int, rare: int) -> int:
+        key = left, rare
+        less = self._spent.get(key)
+        if less is None:
+            budget = self.budgets.all[left]
+            less = self._spent[key] = self.budgets.number((*budget[:rare], budget[rare] - 1, *budget[rare + 1 :]))
+        return less
 
     def _rare_codes(self, number: int, node: int, kind: Kind) -> tuple[int, ...]:
-        key = number, kind
-        known = self._rare.get(key)
-        if known is None:
-            if kind in _LEADERS and not self.table.leads[number]:
-                known = ()
-            elif kind in AIMED:
-                known = tuple(code_of(kind, id) for id in IDS if kind is not Kind.TRANSFER or id != node + 1)
-            else:
-                known = (code_of(kind),)
-            self._rare[key] = known
-        return known
+        if kind in _LEADERS and not self.table.leads[number]:
+            return ()
+        if kind in AIMED:
+            return tuple(code_of(kind, id) for id in IDS if kind is not Kind.TRANSFER or id != node + 1)
+        return (code_of(kind),)
 
     # -- what makes two states the same
 
     def key(self, state: State) -> int:
         """64 bits that two states share only if they are the same but for the names of the nodes, or by bad luck."""
-        nodes, wire, time, left = state
-        table = self.table
+        a, b, c, wire, time, left = state
+        nodes = a, b, c
         orders = self._orders.get(nodes)
         if orders is None:
             orders = self._orders[nodes] = self._orders_of(nodes)
         told = []
         for number in orders:
             i, j, k = ORDERS[number]
-            names, called = table.node_names[number], table.message_names[number]
-            known = self._clocks.get((time, number))
-            if known is None:
-                known = self._clocks[time, number] = self._clock_key(clock.renamed(time, ORDERS[number]))
-            told.append((
-                names[nodes[i]], names[nodes[j]], names[nodes[k]], known, *left, *sorted([called[m] for m in wire])
-            ))
+            names = self.table.node_names[number]
+            called = self._called[number].get((wire, time))
+            if called is None:
+                called = self._called[number][wire, time] = self._call(wire, time, number)
+            told.append((names[nodes[i]], names[nodes[j]], names[nodes[k]], called, left))
         return hash(told[0] if len(told) == 1 else min(told))
 
-    def _clock_key(self, time: Clock) -> int:
-        return self._clock_keys.setdefault(time, len(self._clock_keys))
+    def _call(self, wire: int, time: int, number: int) -> int:
+        """A number for what was sent, and for the clock, under the names of an order."""
+        names = self.table.message_names[number]
+        messages = sorted([names[m] for m in self.wires.all[wire]])
+        return self._names.number((clock.renamed(self.clocks.all[time], ORDERS[number]), *messages))
 
-    def _orders_of(self, nodes: Nodes) -> tuple[int, ...]:
+    def _orders_of(self, nodes: tuple[int, int, int]) -> tuple[int, ...]:
         """The orders in which the shapes of the nodes ascend: more than one if some are alike."""
         shapes = [self.table.shapes[number] for number in nodes]
         return tuple(
@@ -183,7 +267,7 @@ class Group:
 
     def broken(self, state: State) -> str:
         """How the law is broken; empty if it holds."""
-        table, nodes = self.table, state[0]
+        table, nodes = self.table, state[:3]
         for node, number in enumerate(nodes):
             for other, later in enumerate(nodes):
                 if table.leases[number] and table.leads[later] > table.leases[number]:

@@ -52,9 +52,9 @@ def search(
                 parents.append(position)
                 nodes.append(node)
                 codes.append(code)
-                a, b, c = after[0]
+                a, b, c = after[:3]
                 if leases[a] or leases[b] or leases[c]:
-                    least = min(leases[one] or _NOWHERE for one in after[0])
+                    least = min(leases[one] or _NOWHERE for one in (a, b, c))
                     if leads[a] > least or leads[b] > least or leads[c] > least:
                         return found(level, True, False)
                 following.append((len(parents) - 1, after))

@@ -48,11 +48,11 @@ class Script:
 
     def promises(self, node: int) -> int:
         """Ticks that the promise of `node` still runs for."""
-        return self.group.table.parts[self.state[0][node - 1]].core.promise_ticks_left
+        return self.group.table.parts[self.state[node - 1]].core.promise_ticks_left
 
     def leads(self, node: int) -> bool:
         """True if `node` is leader."""
-        return self.group.table.leads[self.state[0][node - 1]] != 0
+        return self.group.table.leads[self.state[node - 1]] != 0
 
     def do(self, kind: Kind, node: int, argument: int = 0) -> None:
         """One event, which has to be possible."""
@@ -63,11 +63,13 @@ class Script:
 
     def deliver(self, fits: Callable[[Message], bool]) -> bool:
         """Let the first message that `fits` arrive, just once; False if there is none."""
-        for message in self.state[1]:
-            if fits(self.group.table.messages[message]):
-                nodes, wire, *rest = self.state
-                self.state = nodes, tuple(one for one in wire if one != message), *rest
-                self.do(Kind.DELIVER, self.group.table.to[message] + 1, message)
+        group = self.group
+        wire = group.wires.all[self.state[3]]
+        for message in wire:
+            if fits(group.table.messages[message]):
+                self.do(Kind.DELIVER, group.table.to[message] + 1, message)
+                left = tuple(one for one in group.wires.all[self.state[3]] if one != message)
+                self.state = group.with_wire(self.state, left)
                 return True
         return False
 
@@ -82,8 +84,7 @@ class Script:
 
     def lose_all(self) -> None:
         """What is under way never arrives."""
-        nodes, _, *rest = self.state
-        self.state = nodes, (), *rest
+        self.state = self.group.with_wire(self.state, ())
 
     def tick_all(self, count: int = 1, loses: bool = False) -> None:
         """Time passes alike for all."""
@@ -209,5 +210,4 @@ def start(name: str, setting: Setting, budget: Budget, appends: bool = False) ->
     script = Script(setting)
     STARTS[name](script)
     script.group.appends = appends
-    nodes, wire, time, _ = script.state
-    return script.group, (nodes, wire, time, tuple(budget))
+    return script.group, script.group.with_budget(script.state, budget)
