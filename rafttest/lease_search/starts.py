@@ -10,7 +10,7 @@ from typing import Final
 
 from pyraft.types import LEASE_BASED
 from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
-from rafttest.lease_search.group import Budget, Group, State
+from rafttest.lease_search.group import Budget, Group, State, Step
 from rafttest.lease_search.node import IDS, Kind, Setting
 from rafttest.lease_search.table import Table, code_of
 
@@ -41,9 +41,11 @@ def setting_of(variant: str, election_tick: int, **more: object) -> Setting:
 class Script:
     """A group that is moved by hand."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.group = Group(Table(setting), appends=True)
+    def __init__(self, table: Table) -> None:
+        setting = table.setting
+        self.group = Group(table, appends=True)
         self.state = self.group.first()
+        self.history: list[Step] = []
         self.election_tick = setting.election_tick
 
     def promises(self, node: int) -> int:
@@ -56,7 +58,8 @@ class Script:
 
     def do(self, kind: Kind, node: int, argument: int = 0) -> None:
         """One event, which has to be possible."""
-        after = self.group.step(self.state, node - 1, code_of(kind, argument))
+        self.history.append((node - 1, code_of(kind, argument)))
+        after = self.group.step(self.state, *self.history[-1])
         if after is None:
             raise ValueError(f"{kind.name} at node {node} is refused")
         self.state = after
@@ -205,9 +208,19 @@ STARTS: Final[Mapping[str, Callable[[Script], None]]] = {
 }
 
 
-def start(name: str, setting: Setting, budget: Budget, appends: bool = False) -> tuple[Group, State]:
+def start(name: str, table: Table, budget: Budget, appends: bool = False) -> tuple[Group, State]:
     """The group at the start of that name."""
-    script = Script(setting)
-    STARTS[name](script)
+    script = _played(name, table)
     script.group.appends = appends
     return script.group, script.group.with_budget(script.state, budget)
+
+
+def history(name: str, table: Table) -> list[Step]:
+    """The events that lead to the start of that name."""
+    return _played(name, table).history
+
+
+def _played(name: str, table: Table) -> Script:
+    script = Script(table)
+    STARTS[name](script)
+    return script
