@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from raftpb.enums import MSG_TIMEOUT_NOW, MSG_TRANSFER_LEADER
 from rafttest.lease_search import clock
 from rafttest.lease_search.clock import NODES, Clock
 from rafttest.lease_search.node import AIMED, IDS, Kind
@@ -90,6 +91,7 @@ class Group:
         self._ticked: dict[int, int] = {}
         self._led: dict[tuple[int, int, bool], int] = {}
         self._spent: dict[tuple[int, int], int] = {}
+        self._expected: dict[tuple[int, int], int] = {}
         self._without: dict[tuple[int, int], int] = {}
         self._orders: dict[tuple[int, int, int], tuple[int, ...]] = {}
         self._called: tuple[dict[tuple[int, int], int], ...] = tuple({} for _ in ORDERS)
@@ -143,6 +145,20 @@ class Group:
                 else:
                     after = (a, b, made, sent_by_then, then, less)
                 yield node, code, self._without_dead(after, sent) if sent else after
+
+    def is_decided(self, state: State) -> bool:
+        """True if the law holds whatever follows: there are no two leaderships, and cannot come to be."""
+        a, b, c, wire, _, left = state
+        of = self.table.leaderships
+        expected = self._expected.get((wire, left))
+        if expected is None:
+            expected = self._expected[wire, left] = self._expect(self.wires.all[wire], Budget(*self.budgets.all[left]))
+        return of[a] + of[b] + of[c] + expected < 2
+
+    def _expect(self, wire: Wire, budget: Budget) -> int:
+        """How many leaderships may yet be begun by what is under way and by rare events, at most."""
+        invited = any(self.table.messages[m].type in (MSG_TIMEOUT_NOW, MSG_TRANSFER_LEADER) for m in wire)
+        return budget.campaigns + 2 * budget.transfers + 2 * invited
 
     def step(self, state: State, node: int, code: int) -> State | None:
         """The state after one event, of which nothing is spent; None if it is refused."""

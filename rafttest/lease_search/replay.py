@@ -43,6 +43,16 @@ class Live:
         settle(node, disk.memory)
         return node
 
+    def begin(self, history: Iterable[Step], start: State) -> None:
+        """Come to where a search begins. Raises DifferenceError if the nodes are others there."""
+        appends, self.group.appends = self.group.appends, True
+        for step in history:
+            self.step(*step)
+        self.group.appends = appends
+        if self.state[:3] != start[:3]:
+            raise DifferenceError("the start is not reached")
+        self.state = start
+
     def step(self, node: int, code: int) -> None:
         """Let one event happen. Raises DifferenceError if something else comes of it than the search says."""
         said = self.table.outcome(self.state[node], code)
@@ -107,13 +117,11 @@ def written(search: dict[str, object], group: Group, schedule: Iterable[Step]) -
     return [json.dumps(search), *[group.text(step) for step in schedule]]
 
 
-def replayed(live: Live, start: State, lines: Iterable[str]) -> Iterator[str]:
-    """Carry out the events in `lines` from `start`, where `live` stands; tell what each node is after each. Raises
-    ValueError if a line is no event that may happen.
+def replayed(live: Live, lines: Iterable[str]) -> Iterator[str]:
+    """Carry out the events in `lines`; tell what each node is after each. Raises ValueError if a line is no event that
+    may happen.
     """
     group = live.group
-    if live.state[:3] != start[:3]:
-        raise DifferenceError("the start is not reached")
     yield f"{'':60} {live.told()}"
     for line in lines:
         fits = [step for step in live.codes() if group.text(step) == line]
@@ -125,6 +133,7 @@ def replayed(live: Live, start: State, lines: Iterable[str]) -> Iterator[str]:
         if broken:
             yield f"BROKEN: {broken}"
             leader = next(id for id in IDS if group.table.leases[live.state[id - 1]])
-            yield f"node {leader} answers a read at once: {live.answers_at_once(leader)}"
+            answer = "at once" if live.answers_at_once(leader) else "only after asking"
+            yield f"asked for a read now, node {leader} answers {answer}"
             return
     yield "the law holds"

@@ -39,7 +39,7 @@ def search(
         schedule = _schedule(parents, nodes, codes) if is_broken else ()
         return Found(len(seen), level, schedule, is_complete, len(group.table.outcomes))
 
-    key, leads, leases = group.key, group.table.leads, group.table.leases
+    is_decided, key, leads, leases = group.is_decided, group.key, group.table.leads, group.table.leases
     frontier = [(0, first)]
     for level in range(1, depth + 1):
         following: list[tuple[int, State]] = []
@@ -57,7 +57,8 @@ def search(
                     least = min(leases[one] or _NOWHERE for one in (a, b, c))
                     if leads[a] > least or leads[b] > least or leads[c] > least:
                         return found(level, True, False)
-                following.append((len(parents) - 1, after))
+                if not is_decided(after):
+                    following.append((len(parents) - 1, after))
             if len(seen) > most_states:
                 return found(level - 1, False, False)
         tell(level, len(seen))

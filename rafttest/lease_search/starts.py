@@ -121,7 +121,7 @@ def _elected(s: Script) -> None:
 def _quiet(s: Script) -> None:
     """The leader's messages are lost for as long as a promise runs, and it does not know yet."""
     _elected(s)
-    s.wait_for_promises(2, 3)
+    s.tick_all(s.election_tick, loses=True)
 
 
 def _slow_heartbeat(s: Script) -> None:
@@ -206,6 +206,9 @@ STARTS: Final[Mapping[str, Callable[[Script], None]]] = {
     "promoted": _promoted,
     "removed": _removed,
 }
+
+MEMBERSHIP: Final = frozenset({"learner", "promoted", "removed"})
+"""Starts where a membership change is under way: entries are sent."""
 
 
 def start(name: str, table: Table, budget: Budget, appends: bool = False) -> tuple[Group, State]:

@@ -74,6 +74,10 @@ class Table:
         """The term that the node leads; 0 if it does not lead."""
         self.leases: list[int] = []
         """The term in which the node may answer by lease; 0 if it may not."""
+        self.leaderships: list[int] = []
+        """How many leaderships the node has, or may come to by what it has begun: it leads or asks for votes (1), or
+        hands leadership on as well (3: both others may be invited).
+        """
         self.shapes: list[int] = []
         """What the node is but for names; nodes that can stand in for each other have the same."""
         self.messages: list[Message] = []
@@ -118,6 +122,7 @@ class Table:
         leads = core.role is Role.StateLeader
         self.leads.append(core.term if leads else 0)
         self.leases.append(core.term if leads and self._may_answer(part) else 0)
+        self.leaderships.append(0 if core.role is Role.StateFollower else 3 if core.lead_transferee else 1)
         kind = self.setting.kinds[core.id - 1]
         names = tuple(0 if id == 0 else 1 if id == core.id else 2 for id in (0, *IDS))
         self.shapes.append(self._key(f"shape {kind} {node_key(part, names)}"))
