@@ -1,9 +1,9 @@
 """`python -m rafttest lease-search`: look for a broken lease in every order of a few events.
 
 Each search begins from one start, under one setting of knobs, with one budget of rare events, and goes on until it has
-seen everything that can follow, or as many states as it may. A line tells how deep it went, how many states there were,
-and that nothing was found, or the shortest schedule that breaks the law; `--replay` carries a schedule out by nodes that
-are never taken apart, and shows each step. Exit code: 0 if no search found any, 1 if one did, 2 for a bad command line.
+seen everything that can follow, or as many states as it may. A line tells how many there were and that the law holds: for
+good, or for so many events; or the shortest schedule that breaks it is printed. `--replay` carries such a schedule out by
+nodes that are never taken apart, and shows each step. Exit code: 0 if no search found any, 1 if one did, 2 for a bad command line.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ BUDGETS: Final[Mapping[str, Budget]] = {
 }
 WITH_ENTRIES: Final = frozenset({"entries", "a demotion", "a removal"})
 """Budgets under which appends arrive; under the others each is lost."""
-_DEEPEST: Final = 1000
 _SECONDS_BETWEEN: Final = 20.0
 
 
@@ -50,7 +49,6 @@ class Task(NamedTuple):
     start: str
     budget: str
     states: int
-    depth: int
     off: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -77,7 +75,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
     add = parser.add_argument
     add("--states", type=int, default=20_000, help="of each search, at most (default: 20000, minutes in all)")
-    add("--depth", type=int, default=_DEEPEST, help="events of each search, at most (default: no bound but --states)")
     add("--election-tick", type=int, choices=(3, 4), action="append", help="only this one (default: 3 and 4)")
     add("--start", choices=tuple(STARTS), action="append", help="only this start")
     add("--variant", choices=tuple(VARIANTS), action="append", help="only these knobs")
@@ -95,7 +92,7 @@ def tasks(options: argparse.Namespace) -> Iterator[Task]:
                 for budget in options.budget or BUDGETS:
                     if budget != "a forgotten leader" or variant == "node by node":
                         yield Task(
-                            election_tick, variant, name, budget, options.states, options.depth, tuple(options.off)
+                            election_tick, variant, name, budget, options.states, tuple(options.off)
                         )
 
 
@@ -114,19 +111,21 @@ def run(options: argparse.Namespace) -> int:
             states += found.states
             failed += bool(found.schedule)
             complete += found.is_complete
-            end = "BROKEN" if found.schedule else "holds, all of it" if found.is_complete else "holds"
-            print(
-                f"[{done}/{len(todo)}] {waiting[future]} {found.states:9} states  depth {found.depth:3}  "
-                f"{seconds:6.1f} s  {end}",
-                flush=True,
-            )
+            print(f"[{done}/{len(todo)}] {waiting[future]} {found.states:9} states {seconds:6.1f} s  {_end(found)}")
             for line in lines:
                 print(line)
+            sys.stdout.flush()
     print(
         f"{len(todo)} searches, {complete} of them to the end, {states} states in {time.monotonic() - began:.0f} s; "
         f"{failed} found a broken lease"
     )
     return 1 if failed else 0
+
+
+def _end(found: Found) -> str:
+    if found.schedule:
+        return f"BROKEN after {len(found.schedule)} events"
+    return "holds for good" if found.is_complete else f"holds for {found.depth} events"
 
 
 @functools.lru_cache(maxsize=1)
@@ -139,15 +138,15 @@ def carry_out(task: Task) -> tuple[Found, list[str], float]:
     """One search: what it found, the schedule as lines, and the seconds that it took."""
     began = told = time.monotonic()
 
-    def tell(depth: int, states: int) -> None:
+    def tell(how_far: str, states: int) -> None:
         nonlocal told
         if time.monotonic() - told > _SECONDS_BETWEEN:
             told = time.monotonic()
-            sys.stderr.write(f"... {task} {states:9} states  depth {depth:3}\n")
+            sys.stderr.write(f"... {task} {states:9} states  {how_far}\n")
 
     table = _table(task.election_tick, task.variant, task.off)
     group, first = start(task.start, table, BUDGETS[task.budget], task.appends())
-    found = search(group, first, task.depth, task.states, tell)
+    found = search(group, first, task.states, tell)
     lines = written(task.begin(), group, found.schedule) if found.schedule else []
     return found, lines, time.monotonic() - began
 

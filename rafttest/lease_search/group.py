@@ -22,12 +22,19 @@ State = tuple[int, int, int, int, int, int]
 """A moment of the group: the number of each node in the table, and of what was sent, of the clock, and of the rare events
 that are left, each in this group.
 """
+Place = tuple[int, int, int]
+"""What three nodes are, whatever their names."""
 Step = tuple[int, int]
 """A node, counted from 0, and the code of what happens to it."""
 
 _TICK: Final = code_of(Kind.TICK)
 _WIDTH: Final = 1 << 24
 """More than there are numbers of one sort."""
+_NIBBLE: Final = 4
+_MOST: Final = 7
+"""Of ticks in an interval, and of a rare event: the fourth bit of a nibble stays free."""
+GUARDS: Final = int("8" * 40, 16)
+"""The fourth bit of each nibble of what is left."""
 
 
 class Budget(NamedTuple):
@@ -93,9 +100,10 @@ class Group:
         self._spent: dict[tuple[int, int], int] = {}
         self._expected: dict[tuple[int, int], int] = {}
         self._without: dict[tuple[int, int], int] = {}
-        self._orders: dict[tuple[int, int, int], tuple[int, ...]] = {}
-        self._called: tuple[dict[tuple[int, int], int], ...] = tuple({} for _ in ORDERS)
-        self._names: Numbered[tuple[object, ...]] = Numbered()
+        self._orders: dict[Place, tuple[int, ...]] = {}
+        self._widths: dict[tuple[int, int], int] = {}
+        self._sent: tuple[dict[int, int], ...] = tuple({} for _ in ORDERS)
+        self._room: tuple[dict[tuple[int, int], int], ...] = tuple({} for _ in ORDERS)
 
     def first(self) -> State:
         """Three nodes that have just started."""
@@ -245,32 +253,52 @@ class Group:
             return tuple(code_of(kind, id) for id in IDS if kind is not Kind.TRANSFER or id != node + 1)
         return (code_of(kind),)
 
-    # -- what makes two states the same
+    # -- what makes two states comparable
 
-    def key(self, state: State) -> int:
-        """64 bits that two states share only if they are the same but for the names of the nodes, or by bad luck."""
+    def views(self, state: State) -> Iterator[tuple[Place, int, int]]:
+        """The state without the names of the nodes, or with each of the orders that they may stand in if some are
+        alike: what the nodes are, the set of what was sent, and what is left of ticks and of rare events, see `covers`.
+        """
         a, b, c, wire, time, left = state
         nodes = a, b, c
         orders = self._orders.get(nodes)
         if orders is None:
             orders = self._orders[nodes] = self._orders_of(nodes)
-        told = []
         for number in orders:
             i, j, k = ORDERS[number]
             names = self.table.node_names[number]
-            called = self._called[number].get((wire, time))
-            if called is None:
-                called = self._called[number][wire, time] = self._call(wire, time, number)
-            told.append((names[nodes[i]], names[nodes[j]], names[nodes[k]], called, left))
-        return hash(told[0] if len(told) == 1 else min(told))
+            sent = self._sent[number].get(wire)
+            if sent is None:
+                sent = self._sent[number][wire] = self._sent_as_set(wire, number)
+            room = self._room[number].get((time, left))
+            if room is None:
+                room = self._room[number][time, left] = self._room_left(time, left, number)
+            yield (names[nodes[i]], names[nodes[j]], names[nodes[k]]), sent, room
 
-    def _call(self, wire: int, time: int, number: int) -> int:
-        """A number for what was sent, and for the clock, under the names of an order."""
+    def width(self, state: State) -> int:
+        """How much may follow, roughly: most for what is left of rare events, then for what was sent, then for ticks."""
+        wire, time, left = state[3:]
+        known = self._widths.get((time, left))
+        if known is None:
+            ticks = sum(count for row in self.clocks.all[time] for counts in row for count in counts)
+            known = self._widths[time, left] = 1000 * sum(self.budgets.all[left]) - ticks
+        return known + 10 * len(self.wires.all[wire])
+
+    def _sent_as_set(self, wire: int, number: int) -> int:
         names = self.table.message_names[number]
-        messages = sorted([names[m] for m in self.wires.all[wire]])
-        return self._names.number((clock.renamed(self.clocks.all[time], ORDERS[number]), *messages))
+        return sum(1 << names[m] for m in self.wires.all[wire])
 
-    def _orders_of(self, nodes: tuple[int, int, int]) -> tuple[int, ...]:
+    def _room_left(self, time: int, left: int, number: int) -> int:
+        """How much more each node may tick, and what is left of the budget, a nibble each."""
+        made = 0
+        rows = clock.renamed(self.clocks.all[time], ORDERS[number])
+        for ticks in [count for row in rows for counts in row for count in counts]:
+            made = made << _NIBBLE | (_MOST - ticks)
+        for count in self.budgets.all[left]:
+            made = made << _NIBBLE | count
+        return made
+
+    def _orders_of(self, nodes: Place) -> tuple[int, ...]:
         """The orders in which the shapes of the nodes ascend: more than one if some are alike."""
         shapes = [self.table.shapes[number] for number in nodes]
         return tuple(
@@ -306,3 +334,4 @@ class Group:
             ("context", m.context.hex()), ("entries", ",".join(f"{e.index}/{e.term}" for e in m.entries)),
         ) if value]
         return " ".join(parts) + (" reject" if m.reject else "")
+

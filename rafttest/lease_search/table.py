@@ -91,6 +91,7 @@ class Table:
         self._node_ids: dict[str, int] = {}
         self._message_ids: dict[bytes, int] = {}
         self._keys: dict[str, int] = {}
+        self._message_keys: dict[str, int] = {}
         self._numbers: list[Numbers] = []
         self._number_ids: dict[Numbers, int] = {}
         self._renumbered: dict[tuple[int, int], int] = {}
@@ -145,7 +146,7 @@ class Table:
             self.messages.append(decode_message(data))
             self.to.append(m.to - 1)
             for under, names in zip(self.message_names, _NAMES, strict=True):
-                under.append(self._key(f"message {message_key(m, names)}"))
+                under.append(self._message_keys.setdefault(repr(message_key(m, names)), len(self._message_keys)))
         return known
 
     def _key(self, text: str) -> int:
