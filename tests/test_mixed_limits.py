@@ -158,6 +158,26 @@ def test_a_longer_context_passes_where_the_other_library_is_asked_and_has_enough
     assert "BAD_CONTEXT" not in group.shown[3].error
 
 
+@pytest.mark.parametrize("length", [0, 257])
+def test_a_leader_of_this_library_refuses_such_a_read_of_a_go_follower(process: GoProcess, length: int) -> None:
+    group = Three(process, "pgg")
+    group.elect(1)
+    group.take(2, group.nodes[2].read(bytes(length)))
+    group.settle()
+    assert group.reads == []
+    assert f"MsgReadIndex carries {length} bytes of context, not 1 to 256" in group.shown[1].error
+
+
+@pytest.mark.parametrize("libraries", ["gpg", "ggg"])
+def test_an_empty_context_is_answered_by_raft_3_7_and_never_by_raft_3_6(process: GoProcess, libraries: str) -> None:
+    group = Three(process, libraries)
+    group.elect(1)
+    group.take(1, group.nodes[1].read(b""))
+    group.settle()
+    group.tick(count=3)
+    assert group.reads == ([(1, 3, b"")] if process.release == "v3.7.0" else [])
+
+
 # Pre-vote and check-quorum
 
 
