@@ -13,19 +13,20 @@ from random import Random
 
 import pytest
 
-from pyraft import InvalidMessageError, InvalidReason
-from raftpb.codec import decode_message, encode_conf_change_v2
+from raftpb.codec import encode_conf_change_v2
 from raftpb.confchange import ConfChangeV2, parse_changes
-from raftpb.enums import ENTRY_CONF_CHANGE_V2, MSG_HEARTBEAT
+from raftpb.enums import ENTRY_CONF_CHANGE_V2
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
 from rafttest.__main__ import main
 from rafttest.compare import NoReferenceError
 from rafttest.mixed import command, go_process
+from rafttest.mixed.coverage import ENOUGH, unseen
 from rafttest.mixed.go_process import RELEASES, GoNode, GoProcess, GoProcessError, build
+from rafttest.mixed.group import Group
 from rafttest.mixed.laws import LawError, Laws
 from rafttest.mixed.peer import LEADER, Answer, Settings
 from rafttest.mixed.python_node import PythonNode
-from rafttest.mixed.run import run
+from rafttest.mixed.run import come_to_rest, run
 
 HAS_GO = shutil.which("go") is not None and (go_process.SOURCES / "go.mod").is_file()
 needs_go = pytest.mark.skipif(not HAS_GO, reason="needs Go and the Go program of a source checkout")
@@ -86,78 +87,18 @@ def test_another_python_hash_seed_changes_nothing() -> None:
         )
         for seed in ("1", "2")
     ]
-    assert told[0].stdout.rpartition("last trace")[2] == told[1].stdout.rpartition("last trace")[2]
+    assert told[0].stdout.rpartition("traces ")[2] == told[1].stdout.rpartition("traces ")[2]
 
 
 def _path() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name != "PYTHONHASHSEED"}
 
 
-def led_by_go(process: GoProcess) -> tuple[GoNode, PythonNode]:
-    """Node 1, of Go's library, leads; node 2, of this one, follows, and has what node 1 has."""
-    process.seed(1)
-    leader, follower = GoNode(process), PythonNode(Random(1))
-    leader.start(1, SETTINGS, START)
-    follower.start(2, SETTINGS, START)
-    leader.campaign()
-    settle(leader, follower)
-    return leader, follower
-
-
-def settle(one: GoNode, other: PythonNode) -> list[bytes]:
-    """Let the two talk until nothing is left; what was sent."""
-    sent: list[bytes] = []
-    nodes: dict[int, GoNode | PythonNode] = {one.id: one, other.id: other}
-    for _ in range(50):
-        messages = one.work().messages + other.work().messages
-        sent += messages
-        for data in messages:
-            to = decode_message(data).to
-            if to in nodes:
-                nodes[to].step(data)
-    return sent
-
-
-@needs_go
-@pytest.mark.parametrize("length", [1, 7, 8, 9, 256])
-def test_reads_of_a_go_leader_are_confirmed_whatever_its_context(process: GoProcess, length: int) -> None:
-    """Raft up to 3.6 puts the reader's own context into its heartbeats."""
-    leader, _ = led_by_go(process)
-    leader.propose(b"x")
-    settle(leader, _)
-    leader.read(bytes(length))
-    told = leader.work()
-    heartbeats = [data for data in told.messages if decode_message(data).type is MSG_HEARTBEAT]
-    assert heartbeats
-    reads = []
-    for data in heartbeats:
-        if decode_message(data).to == 2:
-            _.step(data)
-            for answer in _.work().messages:
-                leader.step(answer)
-                reads += leader.work().reads
-    assert [context for _index, context in reads] == [bytes(length)]
-
-
-@needs_go
-def test_a_longer_context_of_raft_3_6_is_refused_and_its_leader_loses_this_follower(programs: dict[str, str]) -> None:
-    """As docs/interop.md says: a group that mixes keeps its contexts within 256 bytes."""
-    with GoProcess(programs["v3.6.0"], "v3.6.0") as process:
-        leader, follower = led_by_go(process)
-        leader.propose(b"x")
-        settle(leader, follower)
-        leader.read(bytes(257))
-        (data,) = [data for data in leader.work().messages if decode_message(data).to == 2]
-        with pytest.raises(InvalidMessageError) as caught:
-            follower._raw.step(decode_message(data))
-        assert caught.value.reason is InvalidReason.BAD_CONTEXT
-
-
 @needs_go
 def test_a_panic_of_the_other_library_is_told(process: GoProcess) -> None:
-    leader, _ = led_by_go(process)
-    told = leader._ask("append")  # there is no such work
-    assert "index out of range" in told.panic
+    node = GoNode(process)
+    node.start(1, SETTINGS, START)
+    assert "index out of range" in node.append().panic  # there is no such work
 
 
 @needs_go
@@ -165,6 +106,8 @@ def test_a_program_that_ends_is_an_error_with_its_last_words(process: GoProcess)
     process._process.kill()
     with pytest.raises(GoProcessError, match=r"ended at tick|gone"):
         GoNode(process).tick()
+    with pytest.raises(GoProcessError, match="seed 3, "):
+        run(process, 3)
 
 
 # The command
@@ -192,6 +135,31 @@ def test_a_law_that_falls_is_shown_with_the_way_to_see_it_again(
     assert "again: python -m rafttest mixed --library v3.7.0 --seed 1 --runs 1" in told
 
 
+@needs_go
+def test_groups_that_miss_what_they_should_see_fail(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, programs: dict[str, str]
+) -> None:
+    with GoProcess(programs["v3.7.0"], "v3.7.0") as process:
+        one = run(process, 1)
+    monkeypatch.setattr(command, "ProcessPoolExecutor", _InThisProcess)
+    monkeypatch.setattr(command, "play", lambda _program, _release, seeds: [one] * len(seeds))
+    assert main(["mixed", "--library", "v3.7.0", "--runs", str(ENOUGH)]) == 1
+    assert "v3.7.0: not reached: " in capsys.readouterr().out
+
+
+def test_coverage_names_what_one_library_has_not_done() -> None:
+    missing = unseen({"elections won by pyraft": 3}, ("pyraft", "the other"))
+    assert "elections won by pyraft" not in missing
+    assert {"elections won by the other", "MsgSnap to pyraft from the other"} <= {*missing}
+
+
+@pytest.mark.parametrize("number", ["0", "-3"])
+def test_a_number_of_groups_below_one_is_refused(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["mixed", "--runs", number])
+    assert f"expected at least 1, got {number}" in capsys.readouterr().err
+
+
 class _InThisProcess:
     def __init__(self, jobs: int) -> None:
         self.map = map
@@ -216,6 +184,46 @@ def test_without_its_program_it_is_skipped(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(go_process, "SOURCES", tmp_path)
     with pytest.raises(NoReferenceError, match="only a source checkout has"):
         build(str(tmp_path), "v3.7.0")
+
+
+# Groups that owe something at the end, of this library alone
+
+
+def three() -> Group:
+    made = Group(Random(1), {id: PythonNode(Random(id)) for id in (1, 2, 3)}, START, dict.fromkeys((1, 2, 3), SETTINGS))
+    made.found()
+    return made
+
+
+def test_a_group_without_faults_comes_to_rest() -> None:
+    made = three()
+    come_to_rest(made)
+    assert {record.applied for record in made.laws.records.values()} == {made.laws.highest}
+    assert made.answered == {1, 2, 3}
+
+
+@pytest.mark.parametrize("what", ["write", "read_at", "deliver"])
+def test_a_group_that_does_not_write_read_or_hear_breaks_the_law_of_liveness(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = three()
+    monkeypatch.setattr(made, what, lambda *_: made.wire.clear() if what == "deliver" else None)
+    with pytest.raises(LawError) as caught:
+        come_to_rest(made)
+    assert caught.value.law == "liveness"
+
+
+def test_an_error_of_this_library_breaks_the_law_of_health_and_names_the_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = three()
+
+    def dies() -> Answer:
+        raise ZeroDivisionError("a leader that dies")
+
+    monkeypatch.setattr(made.peers[2], "tick", dies)
+    with pytest.raises(LawError, match="node 2 died: ZeroDivisionError: a leader that dies") as caught:
+        made.tick_all()
+    assert caught.value.law == "health"
+    assert made.recent[-1].startswith("tick 2: ZeroDivisionError")
 
 
 # The laws, each with a history that breaks it
@@ -311,8 +319,32 @@ def an_answer_to_somebody_else(made: Laws) -> None:
     made.judge(3, Answer(reads=[(2, b"r")]))
 
 
+def a_leader_without_a_committed_entry(made: Laws) -> None:
+    made.judge(1, Answer(term=1, commit=3, entries=[entry(3)], committed=[entry(3)]))
+    made.judge(2, Answer(term=2, role=LEADER))
+    made.judge(2, Answer(term=2, role=LEADER, entries=[entry(4, 2)]))
+
+
+def a_snapshot_of_another_state(made: Laws) -> None:
+    made.judge(1, Answer(term=1, commit=3, entries=[entry(3)], committed=[entry(3)]))
+    made.judge(2, Answer(term=1, commit=3, snapshot=Snapshot(b"other", SnapshotMetadata(ConfState((1, 2, 3)), 3, 1))))
+
+
+def a_snapshot_of_what_nobody_applied(made: Laws) -> None:
+    made.judge(2, Answer(term=1, commit=3, snapshot=Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 3)), 9, 1))))
+
+
+def a_snapshot_of_another_configuration(made: Laws) -> None:
+    state = made.states[2][1]
+    made.judge(2, Answer(term=1, commit=2, snapshot=Snapshot(state, SnapshotMetadata(ConfState((1, 2)), 2, 1))))
+
+
 def a_refused_message(made: Laws) -> None:
     made.judge(1, Answer(error="refused: bad context: ..."))
+
+
+def a_message_refused_as_a_call_may_be(made: Laws) -> None:
+    made.judge(1, Answer(error="CampaignRefusal.NOT_A_VOTER"), is_delivery=True)
 
 
 def a_panic(made: Laws) -> None:
@@ -328,17 +360,22 @@ def a_panic(made: Laws) -> None:
         ("state machines", states_that_part),
         ("state machines", an_entry_left_out),
         ("state machines", an_applied_entry_replaced),
+        ("state machines", a_snapshot_of_another_state),
+        ("state machines", a_snapshot_of_what_nobody_applied),
+        ("completeness", a_leader_without_a_committed_entry),
         ("promises", a_term_that_falls),
         ("promises", a_commit_that_falls_on_disk),
         ("promises", two_votes),
         ("membership", another_configuration),
         ("membership", an_impossible_change),
+        ("membership", a_snapshot_of_another_configuration),
         ("reads", an_old_read),
         ("reads", a_read_answered_twice),
         ("reads", an_answer_to_an_earlier_life),
         ("reads", an_answer_to_somebody_else),
-        ("manners", a_refused_message),
-        ("manners", a_panic),
+        ("health", a_refused_message),
+        ("health", a_message_refused_as_a_call_may_be),
+        ("health", a_panic),
     ],
     ids=lambda value: value.__name__ if callable(value) else value,
 )
@@ -346,6 +383,14 @@ def test_a_history_that_breaks_a_law_is_seen(law: str, history: Callable[[Laws],
     with pytest.raises(LawError) as caught:
         history(laws())
     assert caught.value.law == law
+
+
+def test_a_leader_without_what_was_committed_later_breaks_no_law() -> None:
+    """It was elected before, and writes its first entry late."""
+    made = laws()
+    made.judge(2, Answer(term=2, role=LEADER))
+    made.judge(1, Answer(term=3, commit=3, entries=[entry(3)], committed=[entry(3)]))
+    made.judge(2, Answer(term=2, role=LEADER, entries=[entry(3, 2)]))
 
 
 @pytest.mark.parametrize("error", ["", "dropped: NO_LEADER", "peer not found: ...", "raft proposal dropped"])

@@ -51,11 +51,18 @@ def build(folder: str, release: str) -> str:
     return program
 
 
+def library_of(release: str) -> str:
+    """Name the other library, for people."""
+    return f"etcd raft {release}"
+
+
 class GoProcess:
     """The running program. Use it in a `with` block: it ends with it."""
 
     def __init__(self, program: str, release: str) -> None:
         self.release = release
+        self._has_ended = False
+        self._said = ""
         self._process = subprocess.Popen(
             [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
@@ -70,8 +77,7 @@ class GoProcess:
 
     def close(self) -> None:
         """End it."""
-        self._process.kill()
-        self._process.communicate()
+        self._last_words()
 
     def seed(self, seed: int) -> None:
         """Forget all nodes, and draw from `seed` on."""
@@ -82,6 +88,8 @@ class GoProcess:
         sent, received = self._process.stdin, self._process.stdout
         if sent is None or received is None:
             raise GoProcessError("the program has no pipes")
+        if self._has_ended:
+            raise GoProcessError(f"the Go program has ended: {self._said}")
         data = json.dumps(request).encode()
         try:
             sent.write(_HEAD.pack(len(data)) + data)
@@ -98,8 +106,11 @@ class GoProcess:
         return answer
 
     def _last_words(self) -> str:
-        self._process.kill()
-        return self._process.communicate()[1].decode(errors="replace")[-500:]
+        if not self._has_ended:
+            self._has_ended = True
+            self._process.kill()
+            self._said = self._process.communicate()[1].decode(errors="replace")[-500:]
+        return self._said
 
 
 class GoNode:
@@ -107,7 +118,7 @@ class GoNode:
 
     def __init__(self, process: GoProcess) -> None:
         self._process = process
-        self.library = f"etcd raft {process.release}"
+        self.library = library_of(process.release)
         self.id = 0
 
     def start(self, id: int, settings: Settings, snapshot: Snapshot | None) -> Answer:
@@ -140,11 +151,17 @@ class GoNode:
     def change(self, change: bytes) -> Answer:
         return self._ask("change", change)
 
+    def change_v1(self, change: bytes) -> Answer:
+        return self._ask("change v1", change)
+
     def read(self, context: bytes) -> Answer:
         return self._ask("read", context)
 
     def campaign(self) -> Answer:
         return self._ask("campaign")
+
+    def forget_leader(self) -> Answer:
+        return self._ask("forget")
 
     def transfer(self, to: int) -> Answer:
         return self._ask("transfer", To=to)

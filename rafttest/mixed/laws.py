@@ -2,11 +2,13 @@
 
 one leader      a term has one leader at most
 log matching    entries of one index and term are the same, and so are those before them
-state machines  whatever is applied at an index is the same everywhere, in order, and never taken back
-promises        term, vote and commit index on a disk do not go back
+completeness    a leader's log holds every entry that was committed in an earlier term
+state machines  entries are applied in order, the same everywhere, and not replaced; equal indexes have equal states
+promises        term and commit index of a node do not fall; nor do term, vote and commit index on its disk
 membership      a change leads to the same configuration on every node, the one that the definitions demand
 reads           an answer is not older than what was known to be committed when it was asked for
-manners         no node panics, suspects a lost log, or refuses a message of the other library
+health          no node panics, suspects a lost log, or refuses a message of the other library
+liveness        without faults: one leader, a write commits, reads are answered, all states are equal (`run`)
 """
 
 from __future__ import annotations
@@ -20,19 +22,17 @@ from raftpb.message import ConfState, Entry, HardState, Snapshot
 from rafttest.mixed.peer import LEADER, Answer
 from rafttest.sim import oracle
 
-ORDINARY: Final = (
+DELIVERED: Final = (
     "dropped: ",
     "peer not found: ",
-    "raft: cannot step as peer not found",
     "raft proposal dropped",
-    "this node",
-    "no leader is known",
-    "the target is",
-    "a transfer to",
-    "CampaignRefusal.",
-    "TransferRefusal.",
+    "raft: cannot step as peer not found",
 )
-"""How an error begins that a healthy group shows as well."""
+"""How the refusal of a message begins in a healthy group: a forwarded proposal that is dropped, and an answer of a node
+that is not a member here.
+"""
+CALLED: Final = (*DELIVERED, "CampaignRefusal.", "TransferRefusal.")
+"""How the refusal of a call begins in a healthy group."""
 
 Content = tuple[int, int, bytes]
 
@@ -80,9 +80,17 @@ class Laws:
         self.leaders: dict[int, int] = {}
         self.contents: dict[tuple[int, int], tuple[Content, int]] = {}
         self.truth: dict[int, Content] = {}
-        self.confs: dict[int, ConfState] = {}
-        self.conf = start.metadata.conf_state
-        self.highest = start.metadata.index
+        """What was committed, by index."""
+        self.committed_in: dict[int, int] = {}
+        """The term of the node that applied an entry first: it was committed in this term or before."""
+        self.complete: set[int] = set()
+        """Terms whose leader has been found to hold what it must."""
+        base = start.metadata
+        self.states: dict[int, tuple[int, bytes]] = {base.index: (base.term, start.data)}
+        """The term, and the state of the application, at each index that was applied."""
+        self.confs: dict[int, ConfState] = {base.index: base.conf_state}
+        self.conf = base.conf_state
+        self.highest = base.index
         """The highest index that any node has known to be committed."""
         self.asked: dict[bytes, tuple[int, int]] = {}
         self.reads = 0
@@ -102,13 +110,13 @@ class Laws:
         self.records[id].begin()
         self.asked = {context: told for context, told in self.asked.items() if told[0] != id}
 
-    def judge(self, id: int, told: Answer) -> None:
-        """What node `id` has answered. Raises LawError."""
+    def judge(self, id: int, told: Answer, is_delivery: bool = False) -> None:
+        """Judge what node `id` has answered, to a message if `is_delivery`. Raises LawError."""
         record = self.records[id]
         if told.panic:
-            raise LawError("manners", f"node {id} died: {told.panic}")
-        if told.error and not told.error.startswith(ORDINARY):
-            raise LawError("manners", f"node {id} refuses: {told.error}")
+            raise LawError("health", f"node {id} died: {told.panic}")
+        if told.error and not told.error.startswith(DELIVERED if is_delivery else CALLED):
+            raise LawError("health", f"node {id} refuses: {told.error}")
         if told.term < record.term or told.commit < record.commit:
             raise LawError("promises", f"node {id} goes back to term {told.term}, commit {told.commit}")
         record.term, record.commit = told.term, told.commit
@@ -116,7 +124,7 @@ class Laws:
         if told.role == LEADER and self.leaders.setdefault(told.term, id) != id:
             raise LawError("one leader", f"{self.leaders[told.term]} and {id} lead term {told.term}")
         if told.snapshot is not None:
-            record.install(told.snapshot)
+            self._installed(id, record, told.snapshot)
         for entry in told.entries:
             self._written(id, record, entry)
         if told.hard_state is not None:
@@ -137,9 +145,32 @@ class Laws:
         for later in [at for at in record.terms if at >= index]:
             del record.terms[later]
         record.terms[index] = entry.term
+        if self.leaders.get(entry.term) == id and entry.term not in self.complete:
+            self._completed(id, record, entry)
         truth = self.truth.get(index)
         if truth is not None and index <= record.applied and truth[0] != entry.term:
             raise LawError("state machines", f"node {id} replaces entry {index}, which it has applied")
+
+    def _completed(self, id: int, record: Record, first: Entry) -> None:
+        """Node `id` writes the `first` entry of its leadership: all before it is on its disk by now."""
+        self.complete.add(first.term)
+        for index in range(record.base.metadata.index + 1, first.index):
+            if index in self.truth and self.committed_in[index] < first.term:
+                term = self.truth[index][0]
+                if record.terms.get(index) != term:
+                    raise LawError(
+                        "completeness",
+                        f"node {id} leads term {first.term} without the committed entry ({term}, {index})",
+                    )
+
+    def _installed(self, id: int, record: Record, snapshot: Snapshot) -> None:
+        metadata = snapshot.metadata
+        if self.states.get(metadata.index) != (metadata.term, snapshot.data):
+            raise LawError("state machines", f"node {id} installs another state at {metadata.index}")
+        conf = self.confs[max(index for index in self.confs if index <= metadata.index)]
+        if not same(metadata.conf_state, conf):
+            raise LawError("membership", f"node {id} installs {metadata.conf_state} at {metadata.index}, not {conf}")
+        record.install(snapshot)
 
     def _promised(self, id: int, record: Record, state: HardState) -> None:
         old = record.state
@@ -155,8 +186,12 @@ class Laws:
             raise LawError("state machines", f"node {id} applies {entry.index} after {record.applied}")
         if self.truth.setdefault(entry.index, content) != content:
             raise LawError("state machines", f"node {id} applies another entry at {entry.index}")
+        self.committed_in.setdefault(entry.index, record.term)
         record.applied = entry.index
         record.digest = digest_after(record.digest, entry)
+        state = (entry.term, record.digest)
+        if self.states.setdefault(entry.index, state) != state:
+            raise LawError("state machines", f"node {id} is in another state after {entry.index}")
         if conf is not None:
             self._changed(id, record, entry, conf)
 

@@ -34,6 +34,8 @@ class Settings:
     """Of this library only."""
     is_safe: bool
     """Of this library only: its own defaults, not those of the reference."""
+    reads_by_lease: bool = False
+    """Of this library only."""
 
 
 @dataclass(slots=True)
@@ -97,12 +99,20 @@ class Peer(Protocol):
         """Propose a membership change, an encoded ConfChangeV2."""
         ...
 
+    def change_v1(self, change: bytes) -> Answer:
+        """Propose a membership change, an encoded ConfChange."""
+        ...
+
     def read(self, context: bytes) -> Answer:
         """Ask for a read index."""
         ...
 
     def campaign(self) -> Answer:
         """Let it stand for election."""
+        ...
+
+    def forget_leader(self) -> Answer:
+        """Tell it that its leader is dead."""
         ...
 
     def transfer(self, to: int) -> Answer:

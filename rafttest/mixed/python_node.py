@@ -16,6 +16,7 @@ from pyraft import (
     ProposalDroppedError,
     RawNode,
     ReadDroppedError,
+    ReadOnlyOption,
     SnapshotStatus,
     StepError,
 )
@@ -83,6 +84,7 @@ class PythonNode:
             async_storage_writes=s.is_asynchronous,
             step_down_on_removal=s.step_down_on_removal,
             batch_append=s.batch_append,
+            read_only_option=ReadOnlyOption.ReadOnlyLeaseBased if s.reads_by_lease else ReadOnlyOption.ReadOnlySafe,
             random=self._random,
             logger=NullLogger(),
         )
@@ -99,11 +101,17 @@ class PythonNode:
     def change(self, change: bytes) -> Answer:
         return self._do(lambda: self._raw.propose_conf_change(decode_conf_change_v2(change)))
 
+    def change_v1(self, change: bytes) -> Answer:
+        return self._do(lambda: self._raw.propose_conf_change(decode_conf_change(change)))
+
     def read(self, context: bytes) -> Answer:
         return self._do(lambda: self._raw.read_index(context))
 
     def campaign(self) -> Answer:
         return self._do(self._raw.campaign)
+
+    def forget_leader(self) -> Answer:
+        return self._do(self._raw.forget_leader)
 
     def transfer(self, to: int) -> Answer:
         return self._do(lambda: self._raw.transfer_leader(to))

@@ -61,6 +61,8 @@ func (n *node) do(asked *request, told *answer) error {
 		return n.raw.Propose(asked.Data)
 	case "change":
 		return n.raw.ProposeConfChange(decodeChange(asked.Data))
+	case "change v1":
+		return n.raw.ProposeConfChange(decodeChangeV1(asked.Data))
 	case "read":
 		n.raw.ReadIndex(asked.Data)
 	case "campaign":
