@@ -30,9 +30,17 @@ CORPUS: Final = (
     ),
     Case(Run(1194, ("batch_append",)), "S16", "the same, after a restart of the node that had asked"),
     Case(Run(267), "S11", "the law asked a configuration that a received snapshot had replaced"),
-    Case(Run(1154, ("promise_lease",)), "L9", "the law began to watch while the first entry of a new leader was under way"),
+    Case(
+        Run(1154, ("promise_lease",)),
+        "L9",
+        "the law began to watch while the first entry of a new leader was under way",
+    ),
     Case(Run(4222), "L9", "the same, with asynchronous writes"),
-    Case(Run(31000586), "S24", "a write that failed half-way left entries of a Ready without the snapshot before them"),
+    Case(
+        Run(31000586, ("knob_off",)),
+        "S24",
+        "a write that failed half-way left entries of a Ready without the snapshot before them",
+    ),
     Case(Run(74000497), "S11", "as 267, before the Ready with the snapshot was handed out"),
     Case(Run(85000661), "S11", "the same"),
     Case(
