@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from pyraft import Config, NullLogger, Storage
 from pyraft.types import LEASE_BASED, SAFE
@@ -330,7 +330,7 @@ def _but(intervals: dict[str, int], names: Iterable[str]) -> dict[str, int]:
 
 def config_of(o: Options, id: int, storage: Storage, random: Random, knobs: tuple[bool, bool]) -> Config:
     """What node `id` is told, in each of its lives. `knobs`: its pre-vote and check-quorum."""
-    return Config(
+    config = Config(
         id=id,
         storage=storage,
         election_tick=o.election_tick,
@@ -345,15 +345,6 @@ def config_of(o: Options, id: int, storage: Storage, random: Random, knobs: tupl
         max_pending_reads=o.max_pending_reads,
         read_only_option=LEASE_BASED if o.lease_reads and id not in o.ask_quorum else SAFE,
         promise_lease=o.promise_lease or id in o.ask_quorum,
-        lease_outlives_term=o.knob_off != "lease_outlives_term",
-        lease_survives_restart=o.knob_off != "lease_survives_restart",
-        lease_ends_with_transfer=o.knob_off != "lease_ends_with_transfer",
-        bounded_lease=o.knob_off != "bounded_lease",
-        hold_vote_requests=o.knob_off != "hold_vote_requests",
-        strict_reads_on_lone_voter=o.knob_off != "strict_reads_on_lone_voter",
-        doubt_retracted_acks=o.knob_off != "doubt_retracted_acks",
-        recheck_reads=o.knob_off != "recheck_reads",
-        retry_auto_leave=o.knob_off != "retry_auto_leave",
         batch_append=o.batch_append,
         check_quorum=knobs[1],
         pre_vote=knobs[0],
@@ -364,3 +355,5 @@ def config_of(o: Options, id: int, storage: Storage, random: Random, knobs: tupl
         random=random,
         logger=NullLogger(),
     )
+    off: dict[str, Any] = {o.knob_off: False} if o.knob_off else {}
+    return replace(config, **off) if off else config

@@ -28,7 +28,7 @@ from pyraft import (
     Role,
     StepError,
 )
-from raftpb.enums import ENTRY_NORMAL, MSG_PROP
+from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, HardState, Message, Snapshot
 from rafttest.sim import oracle
 from rafttest.sim.disk import SOME, Disk, copy_of, term_on
@@ -56,6 +56,8 @@ class Knobs(TypedDict, total=False):
     max_inflight_msgs: int
     max_inflight_bytes: int
     max_pending_reads: int
+    max_entry_size: int
+    batch_append: bool
     check_quorum: bool
     pre_vote: bool
     read_only_option: ReadOnlyOption
@@ -171,9 +173,7 @@ class HandNode:
     def receive(self, m: Message) -> StepError | None:
         """Take a message from the network; why it was refused, or None."""
         before = self.raw.export_state()
-        if m.type is MSG_PROP:
-            for entry in m.entries:
-                self._checker.offered(self.id, entry.data)
+        self._checker.arrives(self.id, m)
         refusal: StepError | None = None
         try:
             self.raw.step(m)

@@ -29,6 +29,9 @@ _PROPOSALS: Final = 10
 _QUIET: Final = (50, 5, 5, 5)
 """Election timeouts during which nothing happens, by the seed: L8 and L9."""
 
+_ELECTION: Final = 2
+"""Ticks that an election takes where no message takes longer than half of one."""
+
 _OWED: Final = ("L1", "L2", "L3", "L4", "L5", "L6")
 
 Link = tuple[int, int]
@@ -81,11 +84,15 @@ class Healing:
             self._within("L3", ticks + 3 * self._backlog(), liveness.joint_by_itself)
 
     def _end_old_transfers(self) -> None:
-        """Wait for what was asked before the faults ended: a transfer may still be under way, or its invitation."""
+        """Wait for what was asked before the faults ended and may change the leader once more: a transfer that is under
+        way, and an invitation that is still on its way though its transfer was given up.
+        """
         self._within("L1", 20 * self.timeout, liveness.no_leader)
         if any(node.transferee for node in self.view().core()):
             self._within("L7", self.timeout + 1, liveness.running_transfer)
             self._pass(self.timeout)
+        passed = (self.world.schedule.now - self.world.healed) // TICK
+        self._pass(max(0, self.timeout + _ELECTION - passed))
 
     def _demand_proof(self, error: Violation) -> None:
         """L11: what was owed did not come. That is no violation if nobody can be elected any more."""

@@ -56,6 +56,8 @@ class Life:
     app_applied: int = 0
     conf_entries: list[int] = field(default_factory=list)
     """Indices of membership changes handed out and not yet applied."""
+    snapshots_arrived: set[int] = field(default_factory=set)
+    """Indices of snapshots that have arrived since one was handed out last; the core may have taken one of them."""
     ticks: int = 0
     transferee: int = 0
     transfer_began: int = 0

@@ -168,8 +168,10 @@ class Checker:
             commit = life.commit
             if commit <= self.base or (life.conf_entries and life.conf_entries[0] <= commit):
                 continue
-            if life.app_applied < life.mirror.offset or life.mirror.term(commit) is None:
+            if life.app_applied < life.mirror.offset or commit in life.snapshots_arrived:
                 continue  # a snapshot came, whose configuration is not in force yet, or was not even handed out
+            if life.mirror.term(commit) is None:
+                continue  # nor were entries up to there, among which may be a membership change
             term = self.truth[commit].term
             others = [m for m in oracle.members_of(life.conf) if not self._holds(m, commit, term)]
             if oracle.is_quorum(life.conf, others) and not self.lost & {*others}:
@@ -239,6 +241,7 @@ class Checker:
         if snapshot is not None:
             mirror = life.mirror = Mirror(snapshot.metadata.index, snapshot.metadata.term, [])
             life.conf_entries = []
+            life.snapshots_arrived.clear()
         if entries and not mirror.offset < entries[0].index <= mirror.last() + 1:
             raise Violation("S6", f"node {n}: entry {entries[0].index} does not follow {mirror.last()}")
         if entries and life.role is Role.StateLeader and life.handed_out_term == life.term:
@@ -286,6 +289,8 @@ class Checker:
         if m.type is MSG_PROP:
             for entry in m.entries:
                 self.offered(n, entry.data)
+        elif m.snapshot is not None and m.snapshot.metadata.index > self.lives[n].commit:
+            self.lives[n].snapshots_arrived.add(m.snapshot.metadata.index)
 
     def refused(self, n: int, before: CoreState, after: CoreState, what: object) -> None:
         """Node `n` has refused `what`; only that it did, and the suspicion that this raises, may be new."""
