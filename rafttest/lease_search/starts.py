@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from pyraft import Role
 from pyraft.types import LEASE_BASED
-from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
-from rafttest.lease_search.group import Budget, Group, State, Step
-from rafttest.lease_search.node import IDS, Kind, Setting
-from rafttest.lease_search.table import Table, code_of
+from raftpb.message import ConfState, Snapshot, SnapshotMetadata
+from rafttest.lease_search import clock
+from rafttest.lease_search.group import IDS, Budget, Event, Setting, State, act, decoded, first_part
 
-_MANY: Final = 100
+_NO_MATTER: Final = Budget(9, 9, 9, 9, 9, 9)
 
 Knobs = dict[str, object]
 LEASES: Final[Knobs] = {"read_only_option": LEASE_BASED}
@@ -31,86 +31,62 @@ VARIANTS: Final[Mapping[str, tuple[Knobs, Knobs, Knobs]]] = {
 """Knobs of the three nodes. "node by node": a group in the middle of changing `read_only_option`."""
 
 
-def setting_of(variant: str, election_tick: int, **more: object) -> Setting:
+def setting_of(variant: str, election_tick: int, most_messages: int, **more: object) -> Setting:
     """The setting of a search; `more` goes to every node."""
     knobs = {id: {**VARIANTS[variant][id - 1], **more} for id in IDS}
     start = Snapshot(b"", SnapshotMetadata(ConfState(IDS), 2, 1))
-    return Setting(election_tick, start, knobs)
+    return Setting(election_tick, start, knobs, most_messages)
 
 
 class Script:
-    """A group that is moved by hand."""
+    """A state that is moved by hand."""
 
-    def __init__(self, table: Table) -> None:
-        setting = table.setting
-        self.group = Group(table, appends=True)
-        self.state = self.group.first()
-        self.history: list[Step] = []
-        self.election_tick = setting.election_tick
+    def __init__(self, setting: Setting) -> None:
+        self.setting = setting
+        parts = tuple(first_part(setting, id) for id in IDS)
+        self.state = State(parts, (), clock.begin(setting.election_tick), _NO_MATTER)
 
-    def promises(self, node: int) -> int:
-        """Ticks that the promise of `node` still runs for."""
-        return self.group.table.parts[self.state[node - 1]].core.promise_ticks_left
-
-    def leads(self, node: int) -> bool:
-        """True if `node` is leader."""
-        return self.group.table.leads[self.state[node - 1]] != 0
-
-    def do(self, kind: Kind, node: int, argument: int = 0) -> None:
+    def do(self, kind: str, node: int, message: bytes = b"", target: int = 0) -> None:
         """One event, which has to be possible."""
-        self.history.append((node - 1, code_of(kind, argument)))
-        after = self.group.step(self.state, *self.history[-1])
+        after = act(self.setting, self.state, node, Event(kind, node, _NO_MATTER, message, target))
         if after is None:
-            raise ValueError(f"{kind.name} at node {node} is refused")
+            raise ValueError(f"{kind} {node} is refused")
         self.state = after
 
-    def deliver(self, fits: Callable[[Message], bool]) -> bool:
-        """Let the first message that `fits` arrive, just once; False if there is none."""
-        group = self.group
-        wire = group.wires.all[self.state[3]]
-        for message in wire:
-            if fits(group.table.messages[message]):
-                self.do(Kind.DELIVER, group.table.to[message] + 1, message)
-                left = tuple(one for one in group.wires.all[self.state[3]] if one != message)
-                self.state = group.with_wire(self.state, left)
-                return True
-        return False
-
-    def deliver_all(self, *among: int) -> None:
-        """Let everything between these nodes arrive, until nothing is under way there; what else is sent gets lost."""
-        ids = set(among or IDS)
-        for _ in range(_MANY):
-            if not self.deliver(lambda m: {m.to, m.from_} <= ids):
-                self.lose_all()
-                return
-        raise ValueError("messages go on for ever")
+    def deliver_all(self) -> None:
+        """Let everything arrive, until nothing is under way."""
+        while self.state.wire:
+            message = self.state.wire[0]
+            self.do("deliver", decoded(message).to, message)
 
     def lose_all(self) -> None:
         """What is under way never arrives."""
-        self.state = self.group.with_wire(self.state, ())
+        self.state = self.state._replace(wire=())
 
     def tick_all(self, count: int = 1, loses: bool = False) -> None:
         """Time passes alike for all."""
         for _ in range(count):
             for node in IDS:
-                self.do(Kind.TICK, node)
+                self.do("tick", node)
             if loses:
                 self.lose_all()
             else:
                 self.deliver_all()
 
-    def wait_for_promises(self, *nodes: int) -> None:
-        """Time passes alike, and no message arrives, until these nodes are free to vote."""
-        while any(self.promises(node) for node in nodes):
-            self.tick_all(loses=True)
-
     def elect(self, node: int) -> None:
         """`node` becomes leader, and all know."""
-        self.wait_for_promises(*IDS)
-        self.do(Kind.CAMPAIGN, node)
+        if self.setting.election_tick < 3:
+            raise ValueError("an election_tick below 3 leaves no lease")
+        while any(part.core.promise_ticks_left for part in self.state.parts):
+            self.tick_all(loses=True)
+        self.do("campaign", node)
         self.deliver_all()
-        if not self.leads(node):
+        if self.state.parts[node - 1].core.role is not Role.StateLeader:
             raise ValueError(f"node {node} is not elected")
+
+    def ready(self, budget: Budget) -> State:
+        """The state as a search begins from it."""
+        return self.state._replace(budget=budget)
 
 
 def _elected(s: Script) -> None:
@@ -121,109 +97,67 @@ def _elected(s: Script) -> None:
 def _quiet(s: Script) -> None:
     """The leader's messages are lost for as long as a promise runs, and it does not know yet."""
     _elected(s)
-    s.tick_all(s.election_tick, loses=True)
+    for _ in range(s.setting.election_tick):
+        s.tick_all(loses=True)
+        if s.state.parts[0].core.role is not Role.StateLeader:
+            break
 
 
 def _slow_heartbeat(s: Script) -> None:
     """The latest heartbeats are under way."""
     _elected(s)
     for node in IDS:
-        s.do(Kind.TICK, node)
+        s.do("tick", node)
 
 
 def _restarted(s: Script) -> None:
     _elected(s)
-    s.do(Kind.RESTART, 2)
+    s.do("restart", 2)
 
 
 def _transferring(s: Script) -> None:
     _elected(s)
-    s.do(Kind.TRANSFER, 1, 2)
-
-
-def _rival(s: Script) -> None:
-    """One follower has lost touch with the leader and asks for pre-votes, or for votes."""
-    _quiet(s)
-    s.do(Kind.CAMPAIGN, 2)
+    s.do("transfer", 1, target=2)
 
 
 def _rivals(s: Script) -> None:
-    """Both have."""
-    _rival(s)
-    s.do(Kind.CAMPAIGN, 3)
-
-
-def _candidate(s: Script) -> None:
-    """One has the pre-votes that it needs, and asks for votes."""
-    _rival(s)
-    s.deliver(lambda m: m.type.name == "MsgPreVote" and m.to == 3)
-    s.deliver(lambda m: m.type.name == "MsgPreVoteResp")
+    """Both followers have lost touch with the leader and ask for pre-votes."""
+    _quiet(s)
+    s.do("campaign", 2)
+    s.do("campaign", 3)
 
 
 def _second_leader(s: Script) -> None:
     """Another node leads a later term, and the first leader has not heard of it."""
-    _rival(s)
-    s.deliver_all(2, 3)
-
-
-def _learner(s: Script) -> None:
-    """A follower is being made a learner, and does not know that it is decided."""
     _elected(s)
-    s.do(Kind.DEMOTE, 1, 3)
-    s.deliver_all(1, 2)
-
-
-def _promoted(s: Script) -> None:
-    """A learner is being made a voter again, and only the leader knows that it is decided."""
-    _elected(s)
-    s.do(Kind.DEMOTE, 1, 3)
-    s.deliver_all()
-    s.tick_all(2)
-    s.do(Kind.PROMOTE, 1, 3)
-    for type in ("MsgApp", "MsgAppResp"):
-        s.deliver(lambda m, type=type: m.type.name == type and 2 in (m.to, m.from_))  # type: ignore[misc]
-
-
-def _removed(s: Script) -> None:
-    """A follower is being removed, and only the leader knows that it is decided."""
-    _elected(s)
-    s.do(Kind.REMOVE, 1, 3)
-    for type in ("MsgApp", "MsgAppResp"):
-        s.deliver(lambda m, type=type: m.type.name == type and 2 in (m.to, m.from_))  # type: ignore[misc]
+    s.tick_all(s.setting.election_tick - 1, loses=True)
+    while any(part.core.promise_ticks_left for part in s.state.parts[1:]):
+        for node in (2, 3):
+            s.do("tick", node)
+        s.lose_all()
+    s.do("campaign", 2)
+    for _ in range(20):
+        fit = [data for data in s.state.wire if {decoded(data).to, decoded(data).from_} == {2, 3}]
+        if not fit:
+            break
+        s.do("deliver", decoded(fit[0]).to, fit[0])
 
 
 STARTS: Final[Mapping[str, Callable[[Script], None]]] = {
     "elected": _elected,
     "quiet": _quiet,
-    "rival": _rival,
     "rivals": _rivals,
-    "candidate": _candidate,
     "slow heartbeat": _slow_heartbeat,
     "restarted": _restarted,
     "transferring": _transferring,
     "second leader": _second_leader,
-    "learner": _learner,
-    "promoted": _promoted,
-    "removed": _removed,
 }
 
-MEMBERSHIP: Final = frozenset({"learner", "promoted", "removed"})
-"""Starts where a membership change is under way: entries are sent."""
 
-
-def start(name: str, table: Table, budget: Budget, appends: bool = False) -> tuple[Group, State]:
-    """The group at the start of that name."""
-    script = _played(name, table)
-    script.group.appends = appends
-    return script.group, script.group.with_budget(script.state, budget)
-
-
-def history(name: str, table: Table) -> list[Step]:
-    """The events that lead to the start of that name."""
-    return _played(name, table).history
-
-
-def _played(name: str, table: Table) -> Script:
-    script = Script(table)
+def start(name: str, setting: Setting, budget: Budget) -> State:
+    """The start of that name."""
+    setting.loses_appends = False
+    script = Script(setting)
     STARTS[name](script)
-    return script
+    setting.loses_appends = True
+    return script.ready(budget)
