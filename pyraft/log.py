@@ -243,6 +243,10 @@ class RaftLog:
             if last <= index:
                 self.take_back(last)
 
+    def has_handed_out(self) -> bool:
+        """True if a batch is out: handed out for applying, and not acknowledged."""
+        return self._out_index != 0 or len(self._out_later) != 0
+
     def handed_out(self) -> list[tuple[int, int]]:
         """Each batch that is out, ascending: its last index and its encoded bytes."""
         out = list(self._out_later.items())

@@ -25,7 +25,7 @@ def handle_snapshot_appended(r: Raft, index: u64) -> None:
     if r.log.unstable.snapshot is None:
         r.applied_config = None
     r.log.take_back_up_to(index)
-    if not r.log.handed_out:
+    if not r.log.has_handed_out():
         r.changes_applied = 0
     _applied_to(r, index if index > r.log.applied else r.log.applied)
 
@@ -50,7 +50,7 @@ def _check_changes(r: Raft, changes: u64, index: u64) -> None:
     """
     missing: u64 = changes - r.changes_applied
     # With asynchronous writes the changes of a later batch may have been applied before this answer comes.
-    r.changes_applied = -missing if missing < 0 and r.log.handed_out else 0
+    r.changes_applied = -missing if missing < 0 and r.log.has_handed_out() else 0
     if missing > 0 and r.log.unstable.snapshot is None:
         r.logger.warning(
             "%x: %d of %d membership changes up to entry %d were applied without apply_conf_change(): unless they were "
