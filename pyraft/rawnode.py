@@ -344,9 +344,11 @@ class RawNode:
 
     def read_index(self, context: bytes) -> None:
         """Ask which index must be applied before a linearizable read may be served; the answer comes in
-        `Ready.read_states` under `context`, which should be unlike that of any other waiting read.
+        `Ready.read_states` under `context`.
 
-        On a follower the question goes to the leader; an answer may be lost on the way, so the caller needs a time-out.
+        A node uses each `context` once, over its restarts too: an answer carries nothing else, so that a late answer to
+        an earlier read would be taken for that of a later one, and be stale. On a follower the question goes to the
+        leader; an answer may be lost on the way, so the caller needs a time-out.
         Raises ReadDroppedError if it cannot leave this node, TypeError if `context` is not bytes, ValueError if it is
         empty or longer than 256 bytes.
         """
