@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from sim_histories import CANDIDATE, FOLLOWER, LEADER, Story, entry
+from sim_histories import CANDIDATE, FOLLOWER, LEADER, START, Story, entry
 from test_sim_invariants import ADD_4, leader_status
 from test_sim_liveness import CUT, FLOWS, HEALTHY, LEADERLESS, changed, cluster, get, node, put
 
@@ -33,6 +33,7 @@ from raftpb.enums import (
 from raftpb.message import ConfState, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim import liveness, oracle
 from rafttest.sim.determinism import check_repeats
+from rafttest.sim.disk import Disk
 from rafttest.sim.invariants import check_succession
 from rafttest.sim.kv_laws import check_kept, check_linearizable
 from rafttest.sim.laws import LAWS
@@ -408,8 +409,7 @@ def _saves_a_commit_index_that_its_log_has(s: Story) -> None:
 
 def _holds_on(s: Story, lost: tuple[int, ...], known: bool = False) -> None:
     s.commits(2, [entry(3, 2)])
-    for n in lost:
-        s.checker.lives[n].durable = type(s.disks[n])(snapshot_at(s, 2, 1)).durable
+    _loses(s, *lost)
     if known:
         s.checker.lost.add(lost[0])
     s.checker.check_quorums_hold_commits()
@@ -801,6 +801,144 @@ def _match_of_another(s: Story, term: int) -> None:
 @border("S25", lambda s: _match_of_another(s, 2))
 def _a_follower_of_a_later_term_may_have_lost_it(s: Story) -> None:
     _match_of_another(s, 3)
+
+
+# What a law must leave alone, beside what it must not
+
+
+def _believes_beyond_its_log(s: Story, match: int) -> None:
+    """The leader's log ends at 3; the disk of node 2 has one entry more, of a later leader."""
+    s.leads(1, 2)
+    s.replicates(2, [entry(3, 2)])
+    s.disks[2].write(None, [entry(4, 2)], None)
+    s.disks[2].sync()
+    s.checker.progress_seen(1, leader_status(match=match, next=match + 1))
+
+
+@border("S25", lambda s: _believes_beyond_its_log(s, 4))
+def _match_ends_with_the_leader_s_log(s: Story) -> None:
+    _believes_beyond_its_log(s, 3)
+
+
+def _believes_of_a_disk_with(s: Story, term: int) -> None:
+    s.leads(1, 2)
+    s.replicates(2, [entry(3, 2)], to=(1,))
+    s.disks[2].write(None, [entry(3, term)], HardState(2, 1, 2))
+    s.disks[2].sync()
+    s.checker.progress_seen(1, leader_status(match=3, next=4))
+
+
+@border("S25", lambda s: _believes_of_a_disk_with(s, 1))
+def _match_is_the_same_entry_on_the_follower_s_disk(s: Story) -> None:
+    _believes_of_a_disk_with(s, 2)
+
+
+def _believes_of_a_snapshot(s: Story, index: int) -> None:
+    """The disk of node 2 begins at `index`; what lies below is in the snapshot."""
+    s.leads(1, 2)
+    s.replicates(2, [entry(3, 2)], to=(1,))
+    s.disks[2].durable.apply_snapshot(Snapshot(b"", SnapshotMetadata(THREE, index, 2)))
+    s.checker.progress_seen(1, leader_status(match=3, next=4))
+
+
+@border("S25", lambda s: _believes_of_a_disk_with(s, 1))
+def _match_is_in_the_follower_s_snapshot(s: Story) -> None:
+    _believes_of_a_snapshot(s, 4)
+
+
+@border("S25", lambda s: _believes_twice(s, 3, 2))
+def _match_falls_with_the_leadership(s: Story) -> None:
+    _believes(s, 3, 4, (1, 2))
+    s.shows(1, FOLLOWER, 2, last=3)
+    s.shows(1, LEADER, 3, last=4)
+    s.checker.progress_seen(1, leader_status(match=2, next=4))
+
+
+def _invites_in_term(s: Story, term: int) -> None:
+    """It was handing over to 2 in term 2, and leads term 3 now."""
+    s.leads(1, 2)
+    s.shows(1, LEADER, 2, hands_over_to=2)
+    if term == 3:
+        s.shows(1, FOLLOWER, 3)
+        s.shows(1, LEADER, 3)
+    s.says(1, Message(MSG_TIMEOUT_NOW, 2, 1, term))
+
+
+@border("S13", lambda s: _invites_in_term(s, 3))
+def _invites_in_the_term_in_which_it_hands_over(s: Story) -> None:
+    _invites_in_term(s, 2)
+
+
+def _leads_after_a_change(s: Story, replaced: bool) -> None:
+    """As a follower it has a change at 3, which may be replaced; as a leader it appends another."""
+    s.shows(1, FOLLOWER, 2, last=3)
+    s.writes(1, [ADD_4], HardState(2, 0, 2))
+    if replaced:
+        s.shows(1, FOLLOWER, 3, last=3)
+        s.writes(1, [entry(3, 3)], HardState(3, 0, 2))
+    s.shows(1, LEADER, 4, last=4)
+    s.writes(1, [entry(4, 4, ADD_5.data, ENTRY_CONF_CHANGE)])
+
+
+@border("S14", lambda s: _leads_after_a_change(s, replaced=False))
+def _a_change_after_one_that_was_replaced(s: Story) -> None:
+    _leads_after_a_change(s, replaced=True)
+
+
+@border("S14", lambda s: (s.leads(1, 2), s.writes(1, [ADD_4, ADD_5])))
+def _a_follower_is_given_two_changes(s: Story) -> None:
+    s.shows(2, FOLLOWER, 2, last=4)
+    s.writes(2, [ADD_4, ADD_5])
+
+
+@border("S14", lambda s: (s.leads(1, 2), s.writes(1, [ADD_4, ADD_5])))
+def _a_leader_has_followed_two_changes(s: Story) -> None:
+    s.shows(1, LEADER, 3, last=4)
+    s.writes(1, [ADD_4, ADD_5])
+
+
+def _saves_a_commit_index_over(s: Story, term: int) -> None:
+    s.commits(2, [entry(3, 2)])
+    s.disks[3].write(None, [entry(3, term)], HardState(2, 1, 3))
+    s.disks[3].sync()
+    s.checker.persisted(3)
+
+
+@border("S11", lambda s: _saves_a_commit_index_over(s, 1))
+def _saves_a_commit_index_over_the_committed_entry(s: Story) -> None:
+    _saves_a_commit_index_over(s, 2)
+
+
+@border("S11", lambda s: _holds_on(s, (1, 2)))
+def _who_knows_the_commit_index_only_is_not_asked(s: Story) -> None:
+    """Node 3 learned the commit index, and has been handed out neither the entry nor the snapshot that holds it."""
+    s.commits(2, [entry(3, 2)])
+    s.shows(3, FOLLOWER, 2, commit=3, last=3)
+    s.checker.lives[1].commit = s.checker.lives[2].commit = 2
+    _loses(s, 1, 2)
+    s.checker.check_quorums_hold_commits()
+
+
+@border("S11", lambda s: _holds_on(s, (1, 2)))
+def _who_has_a_snapshot_coming_is_not_asked(s: Story) -> None:
+    s.commits(2, [entry(3, 2)])
+    s.checker.arrives(1, Message(MSG_SNAP, 1, 2, 2, snapshot=snapshot_at(s, 3, 2)))
+    s.checker.lives[1].snapshots_arrived.add(3)
+    _loses(s, 1, 2)
+    s.checker.check_quorums_hold_commits()
+
+
+@border("S11", lambda s: _holds_on(s, (1, 2)))
+def _who_has_not_applied_a_change_up_to_there_is_not_asked(s: Story) -> None:
+    """Its configuration may be another one than that which committed."""
+    s.commits(2, [ADD_4])
+    _loses(s, 1, 2)
+    s.checker.check_quorums_hold_commits()
+
+
+def _loses(s: Story, *nodes: int) -> None:
+    for n in nodes:
+        s.checker.lives[n].durable = Disk(START).durable
 
 
 # L: once faults have ended
