@@ -17,9 +17,11 @@ from raftpb.enums import (
     MSG_APP_RESP,
     MSG_HEARTBEAT,
     MSG_PRE_VOTE,
+    MSG_PRE_VOTE_RESP,
     MSG_SNAP,
     MSG_TIMEOUT_NOW,
     MSG_VOTE,
+    MSG_VOTE_RESP,
 )
 from raftpb.message import ConfState, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.determinism import check_repeats
@@ -105,6 +107,61 @@ def _invites_who_has_everything(s: Story) -> None:
 @border("S13", lambda s: _invites(s, 3, 2, (1, 2, 3)))
 def _invites_to_whom_it_hands_over(s: Story) -> None:
     _invites(s, 3, 3, (1, 2, 3))
+
+
+def _answers_ahead(s: Story, reject: bool) -> None:
+    s.shows(2, FOLLOWER, 2)
+    s.writes(2, [], HardState(2, 0, 2))
+    s.says(2, Message(MSG_PRE_VOTE_RESP, 1, 2, 3, reject=reject))
+
+
+@border("S13", lambda s: _answers_ahead(s, reject=True))
+def _grants_in_advance_for_the_next_term(s: Story) -> None:
+    _answers_ahead(s, reject=False)
+
+
+def _answers_of_what_was_never_sent(s: Story, reject: bool) -> None:
+    s.leads(1, 2)
+    s.shows(2, FOLLOWER, 2, last=3)
+    s.writes(2, [entry(3, 2)], HardState(2, 1, 2))
+    s.says(2, Message(MSG_APP_RESP, 1, 2, 2, 0, 3, reject=reject))
+
+
+@border("S13", lambda s: _answers_of_what_was_never_sent(s, reject=False))
+def _refuses_what_it_does_not_know(s: Story) -> None:
+    _answers_of_what_was_never_sent(s, reject=True)
+
+
+def _heartbeat_to_one_of_term(s: Story, term: int, lost: bool = False) -> None:
+    """Node 3 lacks entry 3; its disk is at `term`."""
+    s.commits(2, [entry(3, 2)])
+    s.shows(3, FOLLOWER, term)
+    s.writes(3, [], HardState(term, 0, 2))
+    if lost:
+        s.checker.lost.add(3)
+    s.says(1, Message(MSG_HEARTBEAT, 3, 1, 2, 0, 0, [], 3))
+
+
+@border("S13", lambda s: _heartbeat_to_one_of_term(s, 2))
+def _a_heartbeat_to_one_that_has_gone_to_a_later_term(s: Story) -> None:
+    _heartbeat_to_one_of_term(s, 3)
+
+
+@border("S13", lambda s: _heartbeat_to_one_of_term(s, 2))
+def _a_heartbeat_to_one_that_has_lost_its_disk(s: Story) -> None:
+    _heartbeat_to_one_of_term(s, 2, lost=True)
+
+
+def _votes_late(s: Story, disk: HardState) -> None:
+    """The answer to 1 leaves when the disk is at `disk`."""
+    s.shows(3, FOLLOWER, 3)
+    s.writes(3, [], disk)
+    s.says(3, Message(MSG_VOTE_RESP, 1, 3, 2))
+
+
+@border("S3", lambda s: _votes_late(s, HardState(2, 2, 2)))
+def _a_vote_that_leaves_in_a_later_term(s: Story) -> None:
+    _votes_late(s, HardState(3, 2, 2))
 
 
 ADD_5 = entry(4, 2, encode_conf_change(ConfChange(ADD_NODE, 5)), ENTRY_CONF_CHANGE)
