@@ -27,7 +27,7 @@ from pathlib import Path
 from examples.raftexample.client import Client
 from examples.raftexample.cluster_processes import ClusterProcesses
 from examples.raftexample.load import Load
-from rafttest.progress import ProgressBar
+from rafttest.cli.progress_bar import ProgressBar
 
 WARM_UP_SECONDS = 1.0
 

@@ -15,10 +15,10 @@ from sortedcontainers import SortedDict
 from pyraft.anomalies import Anomalies
 from pyraft.core import membership
 from pyraft.core.raft import Raft
-from pyraft.handout import Handout
 from pyraft.lease import HeartbeatRound
 from pyraft.read_queue import PendingRead
 from pyraft.ready import AbortedRead, ReadState, RefusedConfChange
+from pyraft.ready_builder import Handout
 from pyraft.tracker.configuration import Configuration
 from pyraft.tracker.progress import Progress
 from pyraft.types import Role, u64

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import final
 
 from pyraft.errors import InvariantError
-from pyraft.source import UNKNOWN, Source
+from pyraft.log_reader import UNKNOWN, Source
 from pyraft.types import NO_LIMIT, encoded_size, limited_slice, u64
 from pyraft.unstable import Unstable
 from raftpb.message import NO_ENTRIES, Entry, Snapshot

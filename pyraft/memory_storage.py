@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import final
 
 from pyraft.errors import CompactedError, SnapshotOutOfDateError, StorageError, UnavailableError
-from pyraft.source import UNKNOWN, Source
+from pyraft.log_reader import UNKNOWN, Source
 from pyraft.types import limited_slice, u64
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
 

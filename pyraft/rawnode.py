@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import NoReturn, final
 
-from pyraft import door
+from pyraft import validation
 from pyraft.bootstrap import Peer, bootstrap, check_bootstrap
 from pyraft.config import Config
 from pyraft.core import acks, durability, election, membership, roles, step
@@ -35,8 +35,8 @@ from pyraft.errors import (
     ReadDroppedError,
     StepError,
 )
-from pyraft.handout import Handout, count_changes, hand_out, is_due, note_told, settle
 from pyraft.ready import Ready
+from pyraft.ready_builder import Handout, count_changes, hand_out, is_due, note_told, settle
 from pyraft.status import BasicStatus, Status, basic_status_of, status_of
 from pyraft.types import (
     LEADER,
@@ -180,7 +180,7 @@ class RawNode:
             raise TypeError(f"step() takes a Message, not {m!r}")
         r = self._raft
         try:
-            door.check_message(r, m)
+            validation.check_message(r, m)
         except StepError:
             r.anomalies.refused_messages += 1
             raise
@@ -194,7 +194,7 @@ class RawNode:
             elif t is MSG_READ_INDEX:
                 roles.read_index_passed_on(r, m.from_, m.entries[0].data)
             elif m.snapshot is not None and t is MSG_SNAP:
-                refusal = door.history_refusal(r, m.snapshot, m.from_)
+                refusal = validation.history_refusal(r, m.snapshot, m.from_)
                 if refusal is None:
                     step.step(r, m)
             else:
@@ -223,7 +223,7 @@ class RawNode:
         r = self._raft
         if not r.async_storage_writes:
             raise MisuseError("step_storage() needs Config.async_storage_writes; call advance() instead")
-        door.check_storage_answer(r, m)
+        validation.check_storage_answer(r, m)
         self._closed = True
         try:
             if m.type is MSG_STORAGE_APPEND_RESP:

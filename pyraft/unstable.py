@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from typing import Final, final
 
-from pyraft.source import UNKNOWN
+from pyraft.log_reader import UNKNOWN
 from pyraft.types import u64
 from raftpb.message import NO_ENTRIES, Entry, Snapshot
 

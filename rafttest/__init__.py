@@ -16,14 +16,14 @@ Read in this order: `datadriven` and `commands` (the format), `environment` (wha
 the `*_commands` (clusters), `configurations` and `quorums` (arithmetic), `replay` and `comparison`.
 """
 
-from rafttest.commands import Command, CommandError
-from rafttest.configurations import ConfigurationEnv
-from rafttest.datadriven import MalformedTraceError
-from rafttest.interaction import InteractionEnv
-from rafttest.quorums import QuorumEnv
-from rafttest.ready_commands import RestlessError
+from rafttest.arithmetic.confchange_env import ConfigurationEnv
+from rafttest.arithmetic.quorum_env import QuorumEnv
+from rafttest.interaction.env import InteractionEnv
+from rafttest.interaction.ready import RestlessError
 from rafttest.replay import Outcome, TraceResult, run_trace
-from rafttest.state_traces import StateTraceWriter
+from rafttest.trace.command import Command, CommandError
+from rafttest.trace.file import MalformedTraceError
+from rafttest.trace.state_trace_writer import StateTraceWriter
 
 __all__ = [
     "Command",

@@ -8,23 +8,19 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from rafttest import compare_command, replay_command
-from rafttest.lease_search import command as lease_search_command
-from rafttest.mixed import command as mixed_command
-from rafttest.sim import command as sim_command
-from rafttest.view import command as view_command
+from rafttest.cli import compare, lease_search, mixed, replay, sim, view
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m rafttest", description="Test kit of pyraft.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    replay_command.add_parser(commands)
-    compare_command.add_parser(commands)
-    sim_command.add_parser(commands)
-    lease_search_command.add_parser(commands)
-    mixed_command.add_parser(commands)
-    view_command.add_parser(commands)
+    replay.add_parser(commands)
+    compare.add_parser(commands)
+    sim.add_parser(commands)
+    lease_search.add_parser(commands)
+    mixed.add_parser(commands)
+    view.add_parser(commands)
     options = parser.parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     if isinstance(sys.stdout, io.TextIOWrapper):

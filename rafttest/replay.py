@@ -13,15 +13,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from pyraft.errors import RaftError
-from rafttest import configurations, interaction, quorums
-from rafttest.commands import CommandError, Shape
-from rafttest.comparison import significant_lines, unified_diff, visible
-from rafttest.configurations import ConfigurationEnv
-from rafttest.datadriven import Directive, MalformedTraceError, Trace, read_trace
-from rafttest.environment import Environment
-from rafttest.interaction import InteractionEnv
-from rafttest.quorums import QuorumEnv
-from rafttest.ready_commands import RestlessError
+from rafttest.arithmetic import confchange_env, quorum_env
+from rafttest.arithmetic.confchange_env import ConfigurationEnv
+from rafttest.arithmetic.quorum_env import QuorumEnv
+from rafttest.interaction import env
+from rafttest.interaction.env import InteractionEnv
+from rafttest.interaction.ready import RestlessError
+from rafttest.trace.command import CommandError, Shape
+from rafttest.trace.comparison import significant_lines, unified_diff, visible
+from rafttest.trace.environment import Environment
+from rafttest.trace.file import Directive, MalformedTraceError, Trace, read_trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ class TraceResult:
 
 
 _ENVIRONMENTS: Final[tuple[tuple[Mapping[str, Shape], type[Environment]], ...]] = (
-    (interaction.COMMANDS, InteractionEnv),
-    (configurations.COMMANDS, ConfigurationEnv),
-    (quorums.COMMANDS, QuorumEnv),
+    (env.COMMANDS, InteractionEnv),
+    (confchange_env.COMMANDS, ConfigurationEnv),
+    (quorum_env.COMMANDS, QuorumEnv),
 )
 
 

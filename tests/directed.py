@@ -6,7 +6,7 @@ from typing import Unpack
 
 import pytest
 
-from rafttest.sim.hand import Knobs
+from rafttest.sim.directed.manual_node import Knobs
 
 BOTH_WAYS = pytest.mark.parametrize("asynchronous", [False, True], ids=["synchronous", "asynchronous"])
 ON_OFF = pytest.mark.parametrize("on", [True, False], ids=["on", "off"])

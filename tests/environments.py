@@ -1,7 +1,7 @@
 """Clusters for tests, and what they say."""
 
 from rafttest import InteractionEnv
-from rafttest.comparison import significant_lines
+from rafttest.trace.comparison import significant_lines
 
 
 def say(env: InteractionEnv, text: str) -> list[str]:

@@ -10,9 +10,9 @@ from sim_histories import LEADER, Story
 from test_sim_liveness import CUT, FLOWS, HEALTHY, LEADERLESS, changed, cluster, node
 
 from raftpb.message import ConfState
-from rafttest.sim import liveness
-from rafttest.sim.liveness import Watch, check_idle, prove_end, within
-from rafttest.sim.violation import Violation
+from rafttest.sim.checker import liveness
+from rafttest.sim.checker.liveness import Watch, check_idle, prove_end, within
+from rafttest.sim.checker.violation import Violation
 
 # L: once faults have ended
 

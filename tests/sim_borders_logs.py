@@ -13,7 +13,7 @@ from raftpb.enums import (
     MSG_VOTE_RESP,
 )
 from raftpb.message import HardState, Message
-from rafttest.sim.disk import Disk
+from rafttest.sim.cluster.disk import Disk
 
 # S1 to S5: terms and votes
 

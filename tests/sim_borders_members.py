@@ -24,9 +24,9 @@ from raftpb.enums import (
     MSG_VOTE_RESP,
 )
 from raftpb.message import ConfState, HardState, Message, Snapshot, SnapshotMetadata
-from rafttest.sim.determinism import check_repeats
-from rafttest.sim.invariants import check_succession
-from rafttest.sim.kv_laws import check_kept, check_linearizable
+from rafttest.sim.checker.clients import check_kept, check_linearizable
+from rafttest.sim.checker.determinism import check_repeats
+from rafttest.sim.checker.safety import check_succession
 
 # S13 to S15: messages, members
 

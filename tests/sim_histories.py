@@ -7,8 +7,8 @@ from dataclasses import replace
 from pyraft import BasicStatus, Config, MemoryStorage, NullLogger, RawNode, Role, SoftState
 from raftpb.enums import ENTRY_NORMAL, MSG_APP, EntryType
 from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
-from rafttest.sim.disk import Disk
-from rafttest.sim.invariants import Checker, Limits
+from rafttest.sim.checker.safety import Checker, Limits
+from rafttest.sim.cluster.disk import Disk
 
 START = Snapshot(b"beginning", SnapshotMetadata(ConfState((1, 2, 3)), 2, 1))
 FOLLOWER, CANDIDATE, LEADER = Role.StateFollower, Role.StateCandidate, Role.StateLeader

@@ -15,7 +15,7 @@ from pyraft.quorum import (
     vote_result,
 )
 from rafttest import CommandError, ConfigurationEnv, QuorumEnv
-from rafttest.bar_chart import bar_chart
+from rafttest.arithmetic.bar_chart import bar_chart
 
 # -- configurations
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rafttest.compare import SOURCES, compare
+from rafttest.reference.compare import SOURCES, compare
 
 SHARED_TRACES = Path(__file__).parents[2] / "shared" / "traces"
 

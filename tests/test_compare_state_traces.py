@@ -12,8 +12,8 @@ import pytest
 from pyraft import TraceEvent
 from rafttest import InteractionEnv, StateTraceWriter
 from rafttest.__main__ import main
-from rafttest.compare import SOURCES
-from rafttest.compare_state_traces import compare_state_traces
+from rafttest.reference.compare import SOURCES
+from rafttest.reference.compare_state_traces import compare_state_traces
 
 OWN_TRACES = Path(__file__).parent / "traces"
 JOINT_QUORUM = OWN_TRACES / "interaction" / "joint_quorum.txt"

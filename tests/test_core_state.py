@@ -21,9 +21,9 @@ import pyraft
 from pyraft import Config, CoreState, MemoryStorage, MisuseError, NullLogger, Peer, RawNode
 from raftpb.enums import MSG_HEARTBEAT
 from raftpb.message import Message
-from rafttest.comparison import significant_lines
-from rafttest.datadriven import read_trace
-from rafttest.interaction import COMMANDS, InteractionEnv
+from rafttest.interaction.env import COMMANDS, InteractionEnv
+from rafttest.trace.comparison import significant_lines
+from rafttest.trace.file import read_trace
 
 ROOT = Path(__file__).parents[1]
 TRACES = [ROOT / "tests" / "traces", ROOT.parent / "shared" / "traces"]

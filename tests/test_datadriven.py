@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raftpb.enums import ADD_LEARNER_NODE, ADD_NODE
-from rafttest import datadriven
-from rafttest.commands import (
+from rafttest.trace import file as file_format
+from rafttest.trace.command import (
     Argument,
     Command,
     CommandError,
@@ -21,9 +21,9 @@ from rafttest.commands import (
     to_number,
     to_steps,
 )
-from rafttest.comparison import significant_lines, unified_diff, visible
-from rafttest.datadriven import MalformedTraceError, Trace, parse_trace, read_trace
-from rafttest.rewriting import replace_file, rewritten
+from rafttest.trace.comparison import significant_lines, unified_diff, visible
+from rafttest.trace.file import MalformedTraceError, Trace, parse_trace, read_trace
+from rafttest.trace.rewrite import replace_file, rewritten
 
 
 def only(text: str) -> Command:
@@ -246,7 +246,7 @@ def test_files_must_be_utf8(tmp_path: Path) -> None:
 def test_huge_files_are_not_read_whole(tmp_path: Path) -> None:
     path = tmp_path / "huge.txt"
     with path.open("wb") as file:
-        file.truncate(datadriven.MAX_FILE_SIZE + 1)
+        file.truncate(file_format.MAX_FILE_SIZE + 1)
     with pytest.raises(MalformedTraceError, match="larger than 64 MiB"):
         read_trace(path)
 

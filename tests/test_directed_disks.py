@@ -8,8 +8,8 @@ from directed import BOTH_WAYS, ON_OFF
 from pyraft import InvalidMessageError, MemoryStorage
 from raftpb.enums import MSG_HEARTBEAT, MSG_VOTE, MSG_VOTE_RESP
 from raftpb.message import HardState, Message
-from rafttest.sim.script import FIRST, Script
-from rafttest.sim.violation import Violation
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.directed.schedule import FIRST, Script
 
 
 def hard_state(s: Script, n: int) -> HardState:

@@ -17,9 +17,9 @@ from raftpb.enums import (
     MessageType,
 )
 from raftpb.message import Message
-from rafttest.sim.hand import Knobs
-from rafttest.sim.script import Script
-from rafttest.sim.violation import Violation
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.directed.manual_node import Knobs
+from rafttest.sim.directed.schedule import Script
 
 # Votes that come late, twice, or for somebody who has forgotten that it asked
 

@@ -21,8 +21,8 @@ from raftpb.enums import (
     TRANSITION_JOINT_IMPLICIT,
 )
 from raftpb.message import ConfState, Message
-from rafttest.sim.script import FIRST, Script
-from rafttest.sim.violation import Violation
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.directed.schedule import FIRST, Script
 
 
 def write_only(s: Script, *nodes: int) -> None:

@@ -19,9 +19,9 @@ from raftpb.enums import (
     TRANSITION_JOINT_EXPLICIT,
 )
 from raftpb.message import ConfState
-from rafttest.sim.hand import Knobs
-from rafttest.sim.script import FIRST, Script
-from rafttest.sim.violation import Violation
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.directed.manual_node import Knobs
+from rafttest.sim.directed.schedule import FIRST, Script
 
 LEASES: Knobs = {"read_only_option": ReadOnlyOption.ReadOnlyLeaseBased, "pre_vote": False}
 

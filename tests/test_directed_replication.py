@@ -8,7 +8,7 @@ from directed import BOTH_WAYS, plain
 from pyraft import DropReason, ProgressState, ProposalDroppedError
 from raftpb.enums import MSG_APP, MSG_APP_RESP, MSG_HEARTBEAT, MSG_SNAP
 from raftpb.message import Message
-from rafttest.sim.script import FIRST, Script
+from rafttest.sim.directed.schedule import FIRST, Script
 
 
 def match(s: Script, leader: int, n: int) -> int:

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from raftpb.enums import MSG_APP, MSG_VOTE
-from rafttest.sim.mail import ScriptError
-from rafttest.sim.script import Script
-from rafttest.sim.violation import Violation
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.directed.mailbox import ScriptError
+from rafttest.sim.directed.schedule import Script
 
 TESTS = Path(__file__).parent
 TRACES = TESTS / "traces" / "interaction"

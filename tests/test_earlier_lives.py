@@ -22,8 +22,8 @@ from raftpb.enums import (
     MSG_SNAP,
 )
 from raftpb.message import Message
-from rafttest.sim.script import Script
-from rafttest.sim.violation import Violation
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.directed.schedule import Script
 
 
 def granted_late(asynchronous: bool) -> tuple[Script, Message]:

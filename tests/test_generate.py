@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rafttest.commands import Command
-from rafttest.datadriven import MalformedTraceError, parse_trace
-from rafttest.generate import main, random_script
-from rafttest.interaction import COMMANDS
+from rafttest.generate.random_script import main, random_script
+from rafttest.interaction.env import COMMANDS
 from rafttest.replay import replay
+from rafttest.trace.command import Command
+from rafttest.trace.file import MalformedTraceError, parse_trace
 
 MANY = range(1, 121)
 

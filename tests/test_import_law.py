@@ -18,7 +18,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = tuple(
     frozenset(f"pyraft.{name}" for name in layer.split())
     for layer in (
         "errors types logger storage trace_logger",
-        "anomalies lease quota read_queue ready source config",
+        "anomalies lease quota read_queue ready log_reader config",
         "memory_storage unstable",
         "log",
         "quorum tracker.inflights tracker.configuration",
@@ -34,8 +34,8 @@ LAYERS: Final[tuple[frozenset[str], ...]] = tuple(
         "core.durability core.roles core.start",
         "core.step",
         "async_writes",
-        "handout",
-        "status describe bootstrap door core_state",
+        "ready_builder",
+        "status describe bootstrap validation core_state",
         "rawnode",
     )
 )

@@ -9,9 +9,10 @@ from pyraft.config import Config
 from pyraft.errors import NodeFailedError, ProposalDroppedError, StorageError
 from pyraft.types import LEADER, LEASE_BASED
 from raftpb import MessageType, Snapshot
-from rafttest import CommandError, InteractionEnv, ready_commands
-from rafttest.output import Level, Output
-from rafttest.ready_commands import RestlessError
+from rafttest import CommandError, InteractionEnv
+from rafttest.interaction import ready
+from rafttest.interaction.ready import RestlessError
+from rafttest.trace.output import Level, Output
 
 # -- the dispatcher
 
@@ -110,7 +111,7 @@ def test_commands_that_say_nothing_say_ok() -> None:
 def test_a_node_that_would_work_for_ever_is_stopped() -> None:
     """Here it is only long: one entry a pass, and more entries than passes."""
     env = led(1, "max-committed-size-per-ready=1")
-    for _ in range(ready_commands.MAX_PASSES + 1):
+    for _ in range(ready.MAX_PASSES + 1):
         env.nodes[0].raw.propose(b"")
     with pytest.raises(RestlessError, match="no rest after 10000 passes"):
         env.handle("stabilize log-level=none")

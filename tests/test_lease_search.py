@@ -11,8 +11,8 @@ from pyraft import COMPILED, Role
 from pyraft.core import transitions
 from pyraft.core.raft import Raft
 from rafttest.__main__ import main
+from rafttest.cli.lease_search import BUDGETS, add_parser, tasks
 from rafttest.lease_search import clock
-from rafttest.lease_search.command import BUDGETS, add_parser, tasks
 from rafttest.lease_search.group import IDS, Event, State, act, decoded, events
 from rafttest.lease_search.key import key
 from rafttest.lease_search.search import broken, search

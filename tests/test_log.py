@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pyraft.errors import CompactedError, InvariantError
 from pyraft.log import RaftLog
+from pyraft.log_reader import UNKNOWN, source_of
 from pyraft.memory_storage import MemoryStorage
-from pyraft.source import UNKNOWN, source_of
 from pyraft.types import NO_LIMIT, limited_slice
 from pyraft.unstable import KEPT_BYTES
 from raftpb.enums import ENTRY_NORMAL

@@ -16,7 +16,7 @@ from pyraft import (
     StorageError,
     UnavailableError,
 )
-from pyraft.source import UNKNOWN
+from pyraft.log_reader import UNKNOWN
 from pyraft.types import NO_LIMIT
 from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata

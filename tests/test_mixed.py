@@ -18,8 +18,8 @@ from raftpb.confchange import ConfChangeV2, parse_changes
 from raftpb.enums import ENTRY_CONF_CHANGE_V2
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
 from rafttest.__main__ import main
-from rafttest.compare import NoReferenceError
-from rafttest.mixed import command, go_process
+from rafttest.cli import mixed
+from rafttest.mixed import go_process
 from rafttest.mixed.coverage import ENOUGH, unseen
 from rafttest.mixed.go_process import RELEASES, GoNode, GoProcess, GoProcessError, build
 from rafttest.mixed.group import Group
@@ -27,6 +27,7 @@ from rafttest.mixed.laws import LawError, Laws
 from rafttest.mixed.peer import LEADER, Answer, Settings
 from rafttest.mixed.python_node import PythonNode
 from rafttest.mixed.run import come_to_rest, run
+from rafttest.reference.compare import NoReferenceError
 
 HAS_GO = shutil.which("go") is not None and (go_process.SOURCES / "go.mod").is_file()
 needs_go = pytest.mark.skipif(not HAS_GO, reason="needs Go and the Go program of a source checkout")
@@ -127,8 +128,8 @@ def test_a_law_that_falls_is_shown_with_the_way_to_see_it_again(
 ) -> None:
     with GoProcess(programs["v3.7.0"], "v3.7.0") as process:
         broken = replace(run(process, 1), broken="one leader: made up")
-    monkeypatch.setattr(command, "ProcessPoolExecutor", _InThisProcess)
-    monkeypatch.setattr(command, "play", lambda *_: [broken])
+    monkeypatch.setattr(mixed, "ProcessPoolExecutor", _InThisProcess)
+    monkeypatch.setattr(mixed, "play", lambda *_: [broken])
     assert main(["mixed", "--library", "v3.7.0", "--runs", "1"]) == 1
     told = capsys.readouterr().out
     assert "seed 1 breaks a law: one leader: made up" in told
@@ -141,8 +142,8 @@ def test_groups_that_miss_what_they_should_see_fail(
 ) -> None:
     with GoProcess(programs["v3.7.0"], "v3.7.0") as process:
         one = run(process, 1)
-    monkeypatch.setattr(command, "ProcessPoolExecutor", _InThisProcess)
-    monkeypatch.setattr(command, "play", lambda _program, _release, seeds: [one] * len(seeds))
+    monkeypatch.setattr(mixed, "ProcessPoolExecutor", _InThisProcess)
+    monkeypatch.setattr(mixed, "play", lambda _program, _release, seeds: [one] * len(seeds))
     assert main(["mixed", "--library", "v3.7.0", "--runs", str(ENOUGH)]) == 1
     assert "v3.7.0: not reached: " in capsys.readouterr().out
 

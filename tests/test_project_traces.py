@@ -8,19 +8,21 @@ from pathlib import Path
 import pytest
 
 from raftpb.enums import MessageType
-from rafttest import configurations, interaction, quorums, run_trace
-from rafttest.commands import Command, Shape
-from rafttest.compare import SOURCES, compare
-from rafttest.comparison import significant_lines
-from rafttest.datadriven import Directive, Trace, read_trace
-from rafttest.output import Level
+from rafttest import run_trace
+from rafttest.arithmetic import confchange_env, quorum_env
+from rafttest.interaction import env
+from rafttest.reference.compare import SOURCES, compare
+from rafttest.trace.command import Command, Shape
+from rafttest.trace.comparison import significant_lines
+from rafttest.trace.file import Directive, Trace, read_trace
+from rafttest.trace.output import Level
 
 TRACES = Path(__file__).parent / "traces"
 FILES = sorted(TRACES.rglob("*.txt"))
 KINDS: dict[str, Mapping[str, Shape]] = {
-    "confchange": configurations.COMMANDS,
-    "interaction": interaction.COMMANDS,
-    "quorum": quorums.COMMANDS,
+    "confchange": confchange_env.COMMANDS,
+    "interaction": env.COMMANDS,
+    "quorum": quorum_env.COMMANDS,
 }
 
 # What the core steps into itself, and what only an application or a transport may ask: none of it is ever sent.

@@ -33,8 +33,8 @@ from pyraft import (
 from raftpb.enums import ENTRY_NORMAL, MSG_APP, MSG_HEARTBEAT, MSG_SNAP
 from raftpb.message import LOCAL_APPEND_THREAD, ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.record import End, Player, RecordingNode, read_segment, ring
+from rafttest.record.answers import ReplayedLogger, ReplayedRandom, ReplayedStorage, Script
 from rafttest.record.format import Kind
-from rafttest.record.script import ReplayedLogger, ReplayedRandom, ReplayedStorage, Script
 from rafttest.record.state import (
     SURROUNDINGS,
     Fields,

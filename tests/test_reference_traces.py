@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from rafttest import run_trace
-from rafttest.comparison import significant_lines
-from rafttest.datadriven import Directive, read_trace
+from rafttest.trace.comparison import significant_lines
+from rafttest.trace.file import Directive, read_trace
 
 TRACES = Path(__file__).parents[2] / "shared" / "traces"
 FILES = sorted(TRACES.rglob("*.txt"))

@@ -8,8 +8,8 @@ from sample_traces import BAD, GOOD, GOOD_CHANGES, GOOD_QUORUM, write
 
 from pyraft.errors import InvariantError
 from rafttest import InteractionEnv, MalformedTraceError, TraceResult, run_trace
-from rafttest.commands import Command, Shape
-from rafttest.environment import Environment
+from rafttest.trace.command import Command, Shape
+from rafttest.trace.environment import Environment
 
 
 @pytest.mark.parametrize(

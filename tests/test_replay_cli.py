@@ -13,8 +13,8 @@ from sample_traces import BAD, GOOD, write
 import rafttest
 from rafttest import MalformedTraceError, run_trace
 from rafttest.__main__ import main
-from rafttest.progress import ProgressBar
-from rafttest.ready_commands import MAX_PASSES
+from rafttest.cli.progress_bar import ProgressBar
+from rafttest.interaction.ready import MAX_PASSES
 
 
 @dataclass(frozen=True)

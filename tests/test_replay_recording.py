@@ -25,7 +25,7 @@ from rafttest.__main__ import main
 from rafttest.record import DamagedRecordingError, End, Player, RecordingError, RecordingNode, Segment, read_segment
 from rafttest.record.format import MAGIC, Chain, Kind, Record, parse_segment
 from rafttest.record.values import Cursor, framed
-from rafttest.sim import node as sim_node
+from rafttest.sim.cluster import node as sim_node
 from rafttest.sim.run import run as simulate
 
 ROOT = Path(__file__).parents[1]

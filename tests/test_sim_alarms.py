@@ -11,15 +11,15 @@ from sim_histories import FOLLOWER, LEADER, START, Story, entry
 from pyraft import Role
 from raftpb.enums import MSG_SNAP, MSG_TIMEOUT_NOW
 from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
-from rafttest.sim import healing
-from rafttest.sim.faults import Options, draw
-from rafttest.sim.network import Letter
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.cluster.network import Letter
+from rafttest.sim.directed.schedule import FIRST, Script
+from rafttest.sim.load import liveness_phase
 from rafttest.sim.observer import Observer
+from rafttest.sim.options import Options, draw
 from rafttest.sim.run import run
 from rafttest.sim.schedule import TICK
-from rafttest.sim.script import FIRST, Script
-from rafttest.sim.violation import Violation
-from rafttest.sim.world import World
+from rafttest.sim.simulation import World
 
 # S11 asks the configuration that a node is in, which may not be that of its commit index.
 
@@ -153,7 +153,7 @@ def test_an_invitation_from_before_changes_the_leader_before_reads_are_judged(mo
 
 def test_it_would_change_the_leader_while_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the test above tests something."""
-    monkeypatch.setattr(healing.Healing, "_end_old_transfers", lambda self: None)
+    monkeypatch.setattr(liveness_phase.Healing, "_end_old_transfers", lambda self: None)
     violation = run(1, options=quiet(), observer=LateInvitation(1120)).violation
     assert violation is not None
     assert violation.invariant == "L6"

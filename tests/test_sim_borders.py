@@ -18,9 +18,9 @@ from sim_histories import Story
 
 from pyraft import Config, MemoryStorage, NullLogger, RawNode
 from raftpb.message import ConfState
-from rafttest.sim import oracle
-from rafttest.sim.laws import LAWS
-from rafttest.sim.violation import Violation
+from rafttest.sim.checker import oracle
+from rafttest.sim.checker.laws import LAWS
+from rafttest.sim.checker.violation import Violation
 
 FILLED_BY = (sim_borders_logs, sim_borders_members, sim_borders_liveness)
 """Modules that note their borders when they are imported."""

@@ -13,10 +13,11 @@ from sim_histories import START, entry
 
 from pyraft import Config, NullLogger, RawNode
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
-from rafttest.sim import image
-from rafttest.sim.disk import SOME, Disk, Record, copy_of
-from rafttest.sim.frame import DamagedError
-from rafttest.sim.recovery import BYTES, FILES
+from rafttest.sim.cluster import log_file
+from rafttest.sim.cluster.crash_recovery import BYTES, FILES
+from rafttest.sim.cluster.disk import SOME, Disk, copy_of
+from rafttest.sim.cluster.frame import DamagedError
+from rafttest.sim.cluster.record import Record
 
 SALT = 7
 RECORDS = [b"the beginning", b"", b"x" * 40, b"the end"]
@@ -26,7 +27,7 @@ def written(records: list[bytes], salt: int = SALT) -> bytes:
     """A file of which each record was synced before the next was written."""
     data = bytearray()
     for record in records:
-        image.add(data, salt, record, len(data))
+        log_file.add(data, salt, record, len(data))
     return bytes(data)
 
 
@@ -38,7 +39,7 @@ def test_a_file_cut_at_any_byte_is_read_up_to_its_last_whole_record() -> None:
     file = written(RECORDS)
     for size in range(len(file) + 1):
         whole = max(count for count, end in enumerate(ends(RECORDS)) if end <= size)
-        assert image.read(file[:size], SALT) == (RECORDS[:whole], size - ends(RECORDS)[whole])
+        assert log_file.read(file[:size], SALT) == (RECORDS[:whole], size - ends(RECORDS)[whole])
 
 
 @pytest.mark.parametrize("kind", ["zeros", "old bytes", "half a record"])
@@ -48,7 +49,7 @@ def test_garbage_behind_any_cut_is_cut_off(kind: str) -> None:
     for size in range(len(file) + 1):
         garbage = {"zeros": bytes(50), "old bytes": old[size:], "half a record": RECORDS[0][:6]}[kind]
         whole = max(count for count, end in enumerate(ends(RECORDS)) if end <= size)
-        assert image.read(file[:size] + garbage, SALT)[0] == RECORDS[:whole]
+        assert log_file.read(file[:size] + garbage, SALT)[0] == RECORDS[:whole]
 
 
 def test_no_bit_of_what_a_later_record_knows_to_be_synced_changes_unseen() -> None:
@@ -57,7 +58,7 @@ def test_no_bit_of_what_a_later_record_knows_to_be_synced_changes_unseen() -> No
         damaged = bytearray(file)
         damaged[bit // 8] ^= 1 << bit % 8
         with pytest.raises(DamagedError):
-            image.read(bytes(damaged), SALT)
+            log_file.read(bytes(damaged), SALT)
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,18 @@ import pytest
 from pyraft import Role
 from raftpb.enums import MSG_HEARTBEAT, MSG_SNAP
 from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
-from rafttest.sim import chunks, frame, image
-from rafttest.sim.amnesia import HARMLESS, NOTICED, UNNOTICED, Amnesia
-from rafttest.sim.chunks import Piece, Streams
-from rafttest.sim.disk import READ, SYNC, WRITE, Disk, DiskError
-from rafttest.sim.faults import WIPED, Options, draw, faults_of, without
-from rafttest.sim.frame import DamagedError, flip, seal, unseal
-from rafttest.sim.nemesis import Nemesis, add_node
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.cluster import frame, log_file, snapshot_stream
+from rafttest.sim.cluster.disk import READ, SYNC, WRITE, Disk, DiskError
+from rafttest.sim.cluster.frame import DamagedError, flip, seal, unseal
+from rafttest.sim.cluster.snapshot_stream import Piece, Streams
+from rafttest.sim.load.disk_loss import HARMLESS, NOTICED, UNNOTICED, Amnesia
+from rafttest.sim.load.nemesis import Nemesis, add_node
+from rafttest.sim.load.workload import Workload
+from rafttest.sim.options import WIPED, Options, draw, faults_of, without
 from rafttest.sim.run import run
 from rafttest.sim.schedule import TICK, Schedule
-from rafttest.sim.violation import Violation
-from rafttest.sim.workload import Workload
-from rafttest.sim.world import World
+from rafttest.sim.simulation import World
 
 
 def quiet(**knobs: object) -> Options:
@@ -206,7 +206,7 @@ def test_a_damaged_piece_is_not_taken() -> None:
 
 def test_a_receiver_that_takes_pieces_in_any_order_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def take(self: Streams, piece: Piece, data: bytes) -> None:
-        one = self._incoming.setdefault((piece.from_, piece.at), chunks._Incoming(piece.stream))
+        one = self._incoming.setdefault((piece.from_, piece.at), snapshot_stream._Incoming(piece.stream))
         one.data += data
         if len(one.data) >= piece.total:
             self._finish((piece.from_, piece.at), one)
@@ -305,7 +305,7 @@ def test_a_sync_that_lies_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_start_from_a_damaged_log_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image, "read", lambda data, salt: ([], 0))
+    monkeypatch.setattr(log_file, "read", lambda data, salt: ([], 0))
     world = cluster(quiet())
     with pytest.raises(Violation, match="D5"):
         Nemesis(world, Workload(world)).rot()

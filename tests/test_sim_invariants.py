@@ -23,9 +23,9 @@ from raftpb.enums import (
     REMOVE_NODE,
 )
 from raftpb.message import ConfState, HardState, Message, Snapshot, SnapshotMetadata
-from rafttest.sim.disk import Disk
-from rafttest.sim.invariants import check_succession
-from rafttest.sim.violation import Violation
+from rafttest.sim.checker.safety import check_succession
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.cluster.disk import Disk
 
 ADD_4 = entry(3, 2, encode_conf_change(ConfChange(ADD_NODE, 4)), ENTRY_CONF_CHANGE)
 REMOVE_3 = entry(4, 2, encode_conf_change(ConfChange(REMOVE_NODE, 3)), ENTRY_CONF_CHANGE)

@@ -17,9 +17,9 @@ import rafttest.sim
 from pyraft import Config, MemoryStorage, RawNode
 from pyraft.types import LEASE_BASED, SAFE
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
-from rafttest.sim.disk import WRITE, Disk, DiskError
-from rafttest.sim.faults import KNOBS_OFF, LEASE_KNOBS_OFF, Options, config_of, draw, laws_off
-from rafttest.sim.laws import LAWS
+from rafttest.sim.checker.laws import LAWS
+from rafttest.sim.cluster.disk import WRITE, Disk, DiskError
+from rafttest.sim.options import KNOBS_OFF, LEASE_KNOBS_OFF, Options, config_of, draw, laws_off
 from rafttest.sim.run import run
 
 SIM = Path(rafttest.sim.__path__[0])
@@ -29,7 +29,7 @@ NOT_DRAWN = {
     "storage": "a node's own",
     "random": "a node's own, seeded",
     "logger": "silent",
-    "trace_logger": "has a comparison with the reference's own (rafttest.compare_state_traces)",
+    "trace_logger": "has a comparison with the reference's own (rafttest.reference.compare_state_traces)",
     "max_entry_size": "one limit; `oversized` proposes beyond it",
     "applied": "the simulator's machine lives in memory and starts from its snapshot; tests/test_restore.py",
     "conf_state": "as `applied`",

@@ -14,15 +14,15 @@ import test_sim_liveness
 import rafttest
 from raftpb.enums import MSG_HEARTBEAT
 from raftpb.message import Message
-from rafttest.sim.disk import READ, Disk, DiskError
-from rafttest.sim.faults import draw
-from rafttest.sim.frame import seal
-from rafttest.sim.laws import LAWS
-from rafttest.sim.nemesis import Nemesis, add_node
-from rafttest.sim.network import Letter
-from rafttest.sim.violation import Violation
-from rafttest.sim.workload import Workload
-from rafttest.sim.world import World
+from rafttest.sim.checker.laws import LAWS
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.cluster.disk import READ, Disk, DiskError
+from rafttest.sim.cluster.frame import seal
+from rafttest.sim.cluster.network import Letter
+from rafttest.sim.load.nemesis import Nemesis, add_node
+from rafttest.sim.load.workload import Workload
+from rafttest.sim.options import draw
+from rafttest.sim.simulation import World
 
 ROOT = Path(__file__).parents[1]
 NAME = re.compile(r"""["']([A-Z]\d+)["']""")

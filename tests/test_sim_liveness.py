@@ -12,12 +12,12 @@ import pytest
 from pyraft import Role
 from raftpb.message import ConfState
 from rafttest.linearizability import Get, Operation, Put
-from rafttest.sim import liveness
-from rafttest.sim.determinism import check_repeats
-from rafttest.sim.kv_laws import KvOperation, check_kept, check_linearizable
-from rafttest.sim.liveness import Follower, Question, Seen, View, Watch, check_idle, prove_end, within
-from rafttest.sim.machine import Machine, Machines, Request, decode
-from rafttest.sim.violation import Violation
+from rafttest.sim.checker import liveness
+from rafttest.sim.checker.clients import KvOperation, check_kept, check_linearizable
+from rafttest.sim.checker.determinism import check_repeats
+from rafttest.sim.checker.liveness import Follower, Question, Seen, View, Watch, check_idle, prove_end, within
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.cluster.state_machine import Machine, Machines, Request, decode
 
 THREE = ConfState((1, 2, 3))
 FOLLOWER, LEADER = Role.StateFollower, Role.StateLeader

@@ -14,10 +14,10 @@ from pyraft import ConfChangeError, Config, MemoryStorage, NullLogger, RawNode
 from raftpb.confchange import ConfChangeSingle, ConfChangeV2
 from raftpb.enums import MSG_HEARTBEAT, ConfChangeTransition, ConfChangeType
 from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
-from rafttest.sim import oracle
-from rafttest.sim.disk import EVERYTHING, NOTHING, SOME, Disk, copy_of, term_on
-from rafttest.sim.faults import draw
-from rafttest.sim.network import Letter, Network, Parcel
+from rafttest.sim.checker import oracle
+from rafttest.sim.cluster.disk import EVERYTHING, NOTHING, SOME, Disk, copy_of, term_on
+from rafttest.sim.cluster.network import Letter, Network, Parcel
+from rafttest.sim.options import draw
 from rafttest.sim.schedule import TICK, Schedule
 
 TRANSITIONS = list(ConfChangeTransition)

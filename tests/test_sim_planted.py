@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rafttest.sim.clients import Clients, _Client
-from rafttest.sim.machine import Machine, Request
-from rafttest.sim.node import Node
+from rafttest.sim.cluster.node import Node
+from rafttest.sim.cluster.state_machine import Machine, Request
+from rafttest.sim.load.clients import Clients, _Client
 from rafttest.sim.run import run
 
 SEEDS = range(1, 9)

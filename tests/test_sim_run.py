@@ -11,15 +11,15 @@ import pytest
 
 from pyraft import CampaignRefusal, DropReason, ReadDropReason
 from rafttest.__main__ import main
-from rafttest.sim import command
+from rafttest.cli import sim
+from rafttest.sim.checker.coverage_points import MARKERS
+from rafttest.sim.checker.determinism import check_repeats
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.cluster.disk import READ, SYNC, WRITE, Disk
 from rafttest.sim.corpus import CORPUS, Case
-from rafttest.sim.determinism import check_repeats
-from rafttest.sim.disk import READ, SYNC, WRITE, Disk
-from rafttest.sim.faults import HAPPENINGS, draw, faults_of
-from rafttest.sim.markers import MARKERS
+from rafttest.sim.options import HAPPENINGS, draw, faults_of
 from rafttest.sim.run import Result, run
 from rafttest.sim.shrink import Run, Shrinker
-from rafttest.sim.violation import Violation
 
 SEEDS = range(1, 21)
 
@@ -131,7 +131,7 @@ def test_a_disk_that_does_not_sync_is_found(
     result = run(2)
     assert isinstance(result.violation, Violation)
     assert result.violation.invariant == "S3"
-    monkeypatch.setattr(command, "_MOST_RUNS", 20)
+    monkeypatch.setattr(sim, "_MOST_RUNS", 20)
     assert main(["sim", "--seed", "2"]) == 1
     said = capsys.readouterr().out
     assert "seed 2 violates S3" in said
@@ -168,10 +168,10 @@ def test_several_processes_give_the_same(capsys: pytest.CaptureFixture[str]) -> 
 def test_runs_may_be_given_as_a_time_and_then_must_see_every_marker(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command, "CORPUS", ())
+    monkeypatch.setattr(sim, "CORPUS", ())
     assert main(["sim", "--minutes", "0.001", "--until", "20"]) == 0, "so few seeds owe nothing"
     capsys.readouterr()
-    monkeypatch.setattr(command, "_ENOUGH", 1)
+    monkeypatch.setattr(sim, "_ENOUGH", 1)
     assert main(["sim", "--minutes", "0.001", "--until", "20"]) == 1
     said = capsys.readouterr().out
     assert int(said.splitlines()[-1].split(" ", 1)[0]) >= 1
@@ -241,9 +241,7 @@ def test_shrinking_ends_after_so_many_runs() -> None:
 
 
 def test_every_marker_is_counted_somewhere() -> None:
-    sources = "".join(
-        path.read_text() for path in Path(command.__file__).parent.glob("*.py") if "markers" not in path.name
-    )
+    sources = "".join(path.read_text() for path in Path(sim.__file__).parent.glob("*.py") if "markers" not in path.name)
     made = {f"{kind}: {reason.name}" for kind, reasons in COUNTED_BY_REASON.items() for reason in reasons}
     disks = {f"nodes whose disk failed at a {access}" for access in (READ, SYNC, WRITE)}
     assert [name for name in MARKERS if f'"{name}"' not in sources and name not in made | disks] == []

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pyraft import CompactedError, MemoryStorage, SnapshotUnavailableError, StorageError, UnavailableError
-from pyraft.source import UNKNOWN, Source, StorageAdapter, source_of
+from pyraft.log_reader import UNKNOWN, Source, StorageAdapter, source_of
 from pyraft.types import MAX_INTEGER, NO_LIMIT
 from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import ConfState, Entry, HardState, Snapshot

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from pyraft.source import UNKNOWN
+from pyraft.log_reader import UNKNOWN
 from pyraft.unstable import KEPT_BYTES, Unstable
 from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import NO_ENTRIES, ConfState, Entry, Snapshot, SnapshotMetadata

@@ -17,12 +17,12 @@ from raftpb.confchange import ConfChange
 from raftpb.enums import ADD_NODE, MessageType
 from raftpb.message import Entry, HardState, Message, Snapshot
 from rafttest.__main__ import main
-from rafttest.datadriven import MalformedTraceError
-from rafttest.node import Node
-from rafttest.record import RecordingNode, outcome
-from rafttest.sim.invariants import Checker
+from rafttest.interaction.node import Node
+from rafttest.record import RecordingNode, output
+from rafttest.sim.checker.safety import Checker
+from rafttest.sim.checker.violation import Violation
 from rafttest.sim.run import Result, run
-from rafttest.sim.violation import Violation
+from rafttest.trace.file import MalformedTraceError
 from rafttest.view.encoding import FIELDS, encode
 from rafttest.view.from_recording import timeline_of_recording
 from rafttest.view.from_seed import timeline_of_seed
@@ -319,9 +319,9 @@ def test_a_replay_that_differs_is_a_violation(tmp_path: Path, monkeypatch: pytes
     segment = record(tmp_path)
 
     def of_ready(ready: Ready) -> bytes:
-        return outcome.NOTHING
+        return output.NOTHING
 
-    monkeypatch.setattr(outcome, "of_ready", of_ready)
+    monkeypatch.setattr(output, "of_ready", of_ready)
     timeline = timeline_of_recording(segment)
     assert timeline.events[-1].kind is Kind.VIOLATION
     assert timeline.events[-1].text.startswith("the replay differs at input 2\nrecorded:\nReady ")

@@ -14,7 +14,7 @@ from pyraft import Role
 from raftpb.enums import MSG_APP, MSG_APP_RESP
 from raftpb.message import Entry, Message
 from rafttest.__main__ import main
-from rafttest.view.command import find_chromium
+from rafttest.cli.view import find_chromium
 from rafttest.view.from_trace import timeline_of_trace
 from rafttest.view.log import Log
 from rafttest.view.page import page

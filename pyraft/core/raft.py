@@ -18,10 +18,10 @@ from pyraft.anomalies import Anomalies
 from pyraft.config import Config
 from pyraft.lease import LeaderLease, LeasePromise
 from pyraft.log import RaftLog
+from pyraft.log_reader import source_of
 from pyraft.quota import UncommittedQuota
 from pyraft.read_queue import PendingRead, ReadQueue
 from pyraft.ready import AbortedRead, ReadState, RefusedConfChange
-from pyraft.source import source_of
 from pyraft.state_trace import StateTracer
 from pyraft.tracker.configuration import Configuration
 from pyraft.tracker.tracker import ProgressTracker

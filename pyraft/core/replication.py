@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pyraft.core.raft import Raft
 from pyraft.errors import StorageError
+from pyraft.log_reader import UNKNOWN
 from pyraft.read_queue import context_of
-from pyraft.source import UNKNOWN
 from pyraft.tracker.progress import REPLICATE, Progress
 from pyraft.types import MAX_ENTRY_OVERHEAD, payload_size, u64
 from raftpb.enums import MSG_APP, MSG_APP_RESP, MSG_HEARTBEAT, MSG_HEARTBEAT_RESP, MSG_SNAP

@@ -14,7 +14,7 @@ from pyraft.config import Config
 from pyraft.core import membership, transitions
 from pyraft.core.raft import Raft
 from pyraft.errors import ConfChangeError, ConfigError, StorageError
-from pyraft.source import UNKNOWN
+from pyraft.log_reader import UNKNOWN
 from pyraft.types import MAX_INTEGER, NONE_ID, u64
 from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import ConfState, HardState

@@ -21,8 +21,8 @@ from raftpb.codec import (
     encode_snapshot,
 )
 from raftpb.message import ConfState, Snapshot
-from rafttest.compare import NoReferenceError
 from rafttest.mixed.peer import Answer, Settings
+from rafttest.reference.compare import NoReferenceError
 
 SOURCES: Final = Path(__file__).parents[1] / "reference" / "mixed"
 RELEASES: Final[Mapping[str, tuple[str, ...]]] = {

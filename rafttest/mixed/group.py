@@ -20,7 +20,7 @@ from rafttest.mixed.go_process import GoProcessError
 from rafttest.mixed.laws import LawError, Laws, Record
 from rafttest.mixed.peer import LEADER, Answer, Peer, Settings
 from rafttest.mixed.python_node import PythonNode
-from rafttest.sim import oracle
+from rafttest.sim.checker import oracle
 
 FEWEST_VOTERS: Final = 3
 """The reference answers the reads of a lone voter at once, also right after a restart, so there are always more."""

@@ -20,7 +20,7 @@ from raftpb.codec import decode_conf_change, decode_conf_change_v2
 from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL
 from raftpb.message import ConfState, Entry, HardState, Snapshot
 from rafttest.mixed.peer import LEADER, Answer
-from rafttest.sim import oracle
+from rafttest.sim.checker import oracle
 
 DELIVERED: Final = (
     "dropped: ",

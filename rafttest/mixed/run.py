@@ -13,7 +13,7 @@ from rafttest.mixed.group import Group
 from rafttest.mixed.laws import LawError
 from rafttest.mixed.peer import Peer, Settings
 from rafttest.mixed.python_node import PythonNode
-from rafttest.sim import oracle
+from rafttest.sim.checker import oracle
 
 EVENTS: Final = 10000
 """Of the first phase."""

@@ -11,11 +11,11 @@ from typing import Final
 
 from pyraft import COMPILED, Config, NodeFailedError, RawNode, Ready, __version__
 from raftpb.message import Message
-from rafttest.record import outcome
+from rafttest.record import output
+from rafttest.record.collaborators import Answers
 from rafttest.record.format import End, Kind, varint
 from rafttest.record.ring import Ring
 from rafttest.record.state import encode_config, encode_state, put_fields
-from rafttest.record.surroundings import Answers
 from rafttest.record.values import put_text
 
 logger = logging.getLogger("rafttest.record")
@@ -133,7 +133,7 @@ class Journal:
             self._answers.clear()
             self._add_text(Kind.NOTE, f"refused, and nothing has changed: {type(error).__name__}: {error}")
         else:
-            self.returned(call, lambda: outcome.of_error(error))
+            self.returned(call, lambda: output.of_error(error))
 
     def handed_out(self, made: Ready) -> None:
         """A Ready is on its way out, and with it, all that led to it goes to the operating system."""
@@ -143,7 +143,7 @@ class Journal:
                 self._handed_count += 1
             while len(self._handed) > MAX_ANSWERS:
                 del self._handed[next(iter(self._handed))]
-        self.returned(KIND[Kind.READY], lambda: outcome.of_ready(made))
+        self.returned(KIND[Kind.READY], lambda: output.of_ready(made))
         self.flush()
 
     def ticked(self) -> None:
@@ -155,7 +155,7 @@ class Journal:
     def looked(self) -> None:
         """Somebody has asked for the status."""
         if self._answers.has_any():
-            self.done(KIND[Kind.LOOK], outcome.NOTHING)
+            self.done(KIND[Kind.LOOK], output.NOTHING)
 
     # -- segments and ends
 
@@ -186,7 +186,7 @@ class Journal:
     def _done_for_good(self, call: bytes | None, error: BaseException, failure: NodeFailedError) -> None:
         try:
             if call is not None:
-                self._ring.add(call + self._answers.take() + outcome.of_error(error))
+                self._ring.add(call + self._answers.take() + output.of_error(error))
                 self._ring.inputs += 1
         except Exception as other:
             self._stop(other)

@@ -29,11 +29,11 @@ from pyraft import (
 from raftpb.confchange import AnyConfChange
 from raftpb.integers import MAX_INTEGER
 from raftpb.message import ConfState, Message
-from rafttest.record import outcome
+from rafttest.record import output
+from rafttest.record.collaborators import Answers, RecordingLogger, RecordingRandom, RecordingStorage
 from rafttest.record.format import Kind, varint
 from rafttest.record.journal import KIND, Journal
 from rafttest.record.ring import Ring
-from rafttest.record.surroundings import Answers, RecordingLogger, RecordingRandom, RecordingStorage
 from rafttest.record.values import framed, number, put_bytes, put_conf_change, put_message, signed
 
 SEGMENT_BYTES: Final = 4 << 20
@@ -127,7 +127,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(_ADVANCE, error)
             raise
-        self._journal.done(_ADVANCE, outcome.NOTHING)
+        self._journal.done(_ADVANCE, output.NOTHING)
 
     # -- time and messages
 
@@ -139,7 +139,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.done(call, outcome.NOTHING)
+        self._journal.done(call, output.NOTHING)
         self._journal.ticked()
 
     def step(self, m: Message) -> None:
@@ -150,7 +150,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.done(call, outcome.NOTHING)
+        self._journal.done(call, output.NOTHING)
 
     def step_storage(self, m: Message) -> None:
         """As `RawNode.step_storage`."""
@@ -162,7 +162,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.done(call, outcome.NOTHING)
+        self._journal.done(call, output.NOTHING)
 
     # -- requests of the application
 
@@ -177,7 +177,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.done(call, outcome.NOTHING)
+        self._journal.done(call, output.NOTHING)
 
     def propose_conf_change(self, change: AnyConfChange | None) -> None:
         """As `RawNode.propose_conf_change`."""
@@ -187,7 +187,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.done(call, outcome.NOTHING)
+        self._journal.done(call, output.NOTHING)
 
     def apply_conf_change(self, change: AnyConfChange | None) -> ConfState:
         """As `RawNode.apply_conf_change`."""
@@ -197,7 +197,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.returned(call, lambda: outcome.of_conf_state(state))
+        self._journal.returned(call, lambda: output.of_conf_state(state))
         return state
 
     def read_index(self, context: bytes) -> None:
@@ -208,7 +208,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.done(call, outcome.NOTHING)
+        self._journal.done(call, output.NOTHING)
 
     def campaign(self) -> CampaignRefusal | None:
         """As `RawNode.campaign`."""
@@ -218,7 +218,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.done(call, outcome.of_refusal(refusal))
+        self._journal.done(call, output.of_refusal(refusal))
         return refusal
 
     def transfer_leader(self, target: int) -> TransferRefusal | None:
@@ -229,7 +229,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.done(call, outcome.of_refusal(refusal))
+        self._journal.done(call, output.of_refusal(refusal))
         return refusal
 
     def forget_leader(self) -> None:
@@ -240,7 +240,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.done(call, outcome.NOTHING)
+        self._journal.done(call, output.NOTHING)
 
     # -- news from the transport
 
@@ -252,7 +252,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.done(call, outcome.NOTHING)
+        self._journal.done(call, output.NOTHING)
 
     def report_snapshot(self, id: int, status: SnapshotStatus) -> None:
         """As `RawNode.report_snapshot`."""
@@ -262,7 +262,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.done(call, outcome.NOTHING)
+        self._journal.done(call, output.NOTHING)
 
     # -- beginnings and insight
 
@@ -275,7 +275,7 @@ class RecordingNode:
         except BaseException as error:
             self._journal.raised(call, error)
             raise
-        self._journal.done(call, outcome.NOTHING)
+        self._journal.done(call, output.NOTHING)
 
     def status(self) -> Status:
         """As `RawNode.status`; recorded if the core had to ask its Storage for it, of which it remembers the answer."""

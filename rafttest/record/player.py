@@ -16,10 +16,10 @@ from pyraft import Config, CoreState, Peer, RawNode, Ready, SnapshotStatus
 from pyraft.describe import describe_message, quote
 from raftpb.confchange import AnyConfChange
 from raftpb.message import Entry, Message
-from rafttest.record import outcome
+from rafttest.record import output
+from rafttest.record.answers import ReplayedLogger, ReplayedRandom, ReplayedStorage, Script
 from rafttest.record.format import BadValueError, DamagedRecordingError, End, Kind, Record, Segment
 from rafttest.record.journal import answers_in
-from rafttest.record.script import ReplayedLogger, ReplayedRandom, ReplayedStorage, Script
 from rafttest.record.state import Fields, Surroundings, decode_config, decode_state, encode_state
 from rafttest.record.values import Cursor
 
@@ -172,7 +172,7 @@ class Player:
         self._script.load(cursor)
         answers = self._script.questions()
         start = cursor.pos
-        outcome.take(cursor)
+        output.take(cursor)
         cursor.finish()
         self.inputs += 1
         return Input(self.inputs, record.offset, call, answers, cursor.data[start:], run, self.milliseconds)
@@ -192,13 +192,13 @@ class Player:
         self.taking(one)
         self.recent.append(f"{one.number} {one.call}")
         try:
-            output = one.run(self.node)
+            came = one.run(self.node)
         except Exception as error:
-            output = outcome.of_error(error)
+            came = output.of_error(error)
         if self._script.divergence:
-            return Difference(one, outcome.describe(one.output), [self._script.divergence])
-        if output != one.output:
-            return Difference(one, *_told_apart(one.output, output))
+            return Difference(one, output.describe(one.output), [self._script.divergence])
+        if came != one.output:
+            return Difference(one, *_told_apart(one.output, came))
         left = self._script.left()
         if left:
             return Difference(one, [f"the core asks {left}"], ["it does not"])
@@ -258,7 +258,7 @@ class Player:
             for answer in answers_in(made, self.config.id):
                 self._handed[self._handed_count] = answer
                 self._handed_count += 1
-        return outcome.of_ready(made)
+        return output.of_ready(made)
 
     def _remember(self, entries: list[Entry]) -> None:
         if not entries:
@@ -275,7 +275,7 @@ class Player:
 def _nothing(call: Callable[[RawNode], object]) -> Callable[[RawNode], bytes]:
     def run(node: RawNode) -> bytes:
         call(node)
-        return outcome.NOTHING
+        return output.NOTHING
 
     return run
 
@@ -291,10 +291,10 @@ def _small_call(kind: Kind, cursor: Cursor) -> tuple[str, Callable[[RawNode], by
         context = cursor.blob()
         return f"read_index({quote(context)})", _nothing(lambda node: node.read_index(context))
     if kind is Kind.CAMPAIGN:
-        return "campaign()", lambda node: outcome.of_refusal(node.campaign())
+        return "campaign()", lambda node: output.of_refusal(node.campaign())
     if kind is Kind.TRANSFER_LEADER:
         target = cursor.signed()
-        return f"transfer_leader({target})", lambda node: outcome.of_refusal(node.transfer_leader(target))
+        return f"transfer_leader({target})", lambda node: output.of_refusal(node.transfer_leader(target))
     if kind is Kind.FORGET_LEADER:
         return "forget_leader()", _nothing(lambda node: node.forget_leader())
     id = cursor.signed()
@@ -308,12 +308,12 @@ def _small_call(kind: Kind, cursor: Cursor) -> tuple[str, Callable[[RawNode], by
 
 
 def _applying(change: AnyConfChange | None) -> Callable[[RawNode], bytes]:
-    return lambda node: outcome.of_conf_state(node.apply_conf_change(change))
+    return lambda node: output.of_conf_state(node.apply_conf_change(change))
 
 
 def _told_apart(expected: bytes, actual: bytes) -> tuple[list[str], list[str]]:
     """Both outputs in words; in bytes too if the words are the same."""
-    said = outcome.describe(expected), outcome.describe(actual)
+    said = output.describe(expected), output.describe(actual)
     if said[0] != said[1]:
         return said
     return [*said[0], f"bytes {expected.hex()}"], [*said[1], f"bytes {actual.hex()}"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from raftpb.message import Message
 
 if TYPE_CHECKING:
-    from rafttest.sim.world import World
+    from rafttest.sim.simulation import World
 
 
 class Observer:

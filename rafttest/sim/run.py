@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rafttest.sim.amnesia import UNNOTICED, Amnesia
-from rafttest.sim.faults import FEWEST_EVENTS, FEWEST_TICKS, Options, draw, laws_off
-from rafttest.sim.healing import Healing
-from rafttest.sim.nemesis import Nemesis, add_node
+from rafttest.sim.checker.oracle import members_of
+from rafttest.sim.checker.violation import Violation
+from rafttest.sim.load.disk_loss import UNNOTICED, Amnesia
+from rafttest.sim.load.liveness_phase import Healing
+from rafttest.sim.load.nemesis import Nemesis, add_node
+from rafttest.sim.load.scenarios import tell
+from rafttest.sim.load.workload import Workload
 from rafttest.sim.observer import Observer
-from rafttest.sim.oracle import members_of
+from rafttest.sim.options import FEWEST_EVENTS, FEWEST_TICKS, Options, draw, laws_off
 from rafttest.sim.schedule import TICK
-from rafttest.sim.stories import tell
-from rafttest.sim.violation import Violation
-from rafttest.sim.workload import Workload
-from rafttest.sim.world import World
+from rafttest.sim.simulation import World
 
 _MOST_ROUNDS: Final = 20
 """A cluster whose nodes are all lost comes to no more events however long one waits."""

@@ -13,10 +13,10 @@ from typing import Final
 from pyraft import RaftError, Ready
 from raftpb.message import Entry, Message
 from rafttest.record.format import Segment, read_segment
-from rafttest.record.outcome import Form, describe
+from rafttest.record.output import Form, describe
 from rafttest.record.player import Difference, Input, Player
+from rafttest.view.inspect import state_of
 from rafttest.view.log import Log
-from rafttest.view.look import state_of
 from rafttest.view.timeline import WORLD, Kind, Recorder, Section, State, Timeline
 
 _KINDS: Final[dict[str, Kind]] = {

@@ -14,8 +14,8 @@ from raftpb.message import Message
 from rafttest.sim.observer import Observer
 from rafttest.sim.run import Result, run
 from rafttest.sim.schedule import TICK
-from rafttest.sim.world import World
-from rafttest.view.look import Eye
+from rafttest.sim.simulation import World
+from rafttest.view.inspect import Eye
 from rafttest.view.timeline import WORLD, Kind, Recorder, Section, State, Timeline
 
 _KINDS: Final[dict[str, Kind]] = {

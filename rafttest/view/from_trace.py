@@ -14,14 +14,14 @@ from pyraft import Config, RaftError
 from pyraft.describe import describe_entry
 from raftpb.enums import MessageType
 from raftpb.message import Entry, HardState, Message, Snapshot
-from rafttest.cluster import Cluster
-from rafttest.commands import CommandError
-from rafttest.comparison import significant_lines, visible
-from rafttest.datadriven import Directive, MalformedTraceError, Trace, read_trace
-from rafttest.interaction import COMMANDS, InteractionEnv
-from rafttest.node import EnvironmentStorage, Node
-from rafttest.ready_commands import RestlessError
-from rafttest.view.look import Eye
+from rafttest.interaction.cluster import Cluster
+from rafttest.interaction.env import COMMANDS, InteractionEnv
+from rafttest.interaction.node import EnvironmentStorage, Node
+from rafttest.interaction.ready import RestlessError
+from rafttest.trace.command import CommandError
+from rafttest.trace.comparison import significant_lines, visible
+from rafttest.trace.file import Directive, MalformedTraceError, Trace, read_trace
+from rafttest.view.inspect import Eye
 from rafttest.view.timeline import WORLD, Kind, Recorder, Section, State, Timeline
 
 _REQUESTS: Final = frozenset(

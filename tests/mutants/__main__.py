@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Final
 
-from rafttest.progress import ProgressBar
+from rafttest.cli.progress_bar import ProgressBar
 
 from .killing import Killer, Outcome, Verdict, fallback_killers, kill, named_killers, shoot
 from .planting import CopyError, check_imports, copy_source, plant

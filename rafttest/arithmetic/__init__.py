@@ -1,0 +1,1 @@
+"""Traces of quorums and configurations, without any node."""

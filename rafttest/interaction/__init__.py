@@ -1,0 +1,1 @@
+"""Traces of whole clusters: nodes in one thread, moved by commands."""

@@ -1,0 +1,1 @@
+"""Directed schedules: a cluster that moves only as a test says."""
