@@ -18,7 +18,7 @@ from pyraft.core.raft import Raft
 from pyraft.lease import HeartbeatRound
 from pyraft.read_queue import PendingRead
 from pyraft.ready import AbortedRead, ReadState, RefusedConfChange
-from pyraft.ready_builder import Handout
+from pyraft.ready_builder import ReadyBuilder
 from pyraft.tracker.configuration import Configuration
 from pyraft.tracker.progress import Progress
 from pyraft.types import Role, u64
@@ -32,7 +32,7 @@ Read = tuple[int, bytes, int, int]
 @final
 @dataclass(kw_only=True, slots=True)
 class CoreState:
-    """A node's memory, to be treated as a value; see `Raft`, `RaftLog`, `Unstable`, `ReadQueue` and `Handout`."""
+    """A node's memory, to be treated as a value; see `Raft`, `RaftLog`, `Unstable`, `ReadQueue` and `ReadyBuilder`."""
 
     id: u64
     term: u64
@@ -88,11 +88,11 @@ class CoreState:
     refused_conf_changes: tuple[RefusedConfChange, ...]
     anomalies: Anomalies
 
-    told_term: u64
-    told_vote: u64
-    told_commit: u64
-    told_leader: u64
-    told_role: Role
+    prev_term: u64
+    prev_vote: u64
+    prev_commit: u64
+    prev_leader: u64
+    prev_role: Role
     awaits_advance: bool
     self_messages: tuple[Message, ...]
     append_term: u64
@@ -105,7 +105,7 @@ class CoreState:
     changes_applied: u64
 
 
-def export_state(r: Raft, handout: Handout) -> CoreState:
+def export_state(r: Raft, builder: ReadyBuilder) -> CoreState:
     """A copy of everything."""
     log = r.log
     unstable = log.unstable
@@ -158,25 +158,25 @@ def export_state(r: Raft, handout: Handout) -> CoreState:
         aborted_reads=tuple(r.aborted_reads),
         refused_conf_changes=tuple(r.refused_conf_changes),
         anomalies=r.anomalies.clone(),
-        told_term=handout.told_term,
-        told_vote=handout.told_vote,
-        told_commit=handout.told_commit,
-        told_leader=handout.told_leader,
-        told_role=handout.told_role,
-        awaits_advance=handout.awaits_advance,
-        self_messages=tuple(handout.self_messages),
-        append_term=handout.append_term,
-        appended_index=handout.appended_index,
-        appended_term=handout.appended_term,
-        snapshot_index=handout.snapshot_index,
-        applied_index=handout.applied_index,
-        applied_payload_bytes=handout.applied_payload_bytes,
-        changes=handout.changes,
+        prev_term=builder.prev_term,
+        prev_vote=builder.prev_vote,
+        prev_commit=builder.prev_commit,
+        prev_leader=builder.prev_leader,
+        prev_role=builder.prev_role,
+        awaits_advance=builder.awaits_advance,
+        self_messages=tuple(builder.self_messages),
+        append_term=builder.append_term,
+        appended_index=builder.appended_index,
+        appended_term=builder.appended_term,
+        snapshot_index=builder.snapshot_index,
+        applied_index=builder.applied_index,
+        applied_payload_bytes=builder.applied_payload_bytes,
+        changes=builder.changes,
         changes_applied=r.changes_applied,
     )
 
 
-def import_state(r: Raft, handout: Handout, state: CoreState) -> None:
+def import_state(r: Raft, builder: ReadyBuilder, state: CoreState) -> None:
     """Make a newly built node the one that `state` was taken from."""
     _import_log(r, state)
     _import_tracker(r, state)
@@ -204,20 +204,20 @@ def import_state(r: Raft, handout: Handout, state: CoreState) -> None:
     r.msgs_after_append = list(state.msgs_after_append)
     r.refused_conf_changes = list(state.refused_conf_changes)
     r.anomalies = state.anomalies.clone()
-    handout.told_term = state.told_term
-    handout.told_vote = state.told_vote
-    handout.told_commit = state.told_commit
-    handout.told_leader = state.told_leader
-    handout.told_role = state.told_role
-    handout.awaits_advance = state.awaits_advance
-    handout.self_messages = list(state.self_messages)
-    handout.append_term = state.append_term
-    handout.appended_index = state.appended_index
-    handout.appended_term = state.appended_term
-    handout.snapshot_index = state.snapshot_index
-    handout.applied_index = state.applied_index
-    handout.applied_payload_bytes = state.applied_payload_bytes
-    handout.changes = state.changes
+    builder.prev_term = state.prev_term
+    builder.prev_vote = state.prev_vote
+    builder.prev_commit = state.prev_commit
+    builder.prev_leader = state.prev_leader
+    builder.prev_role = state.prev_role
+    builder.awaits_advance = state.awaits_advance
+    builder.self_messages = list(state.self_messages)
+    builder.append_term = state.append_term
+    builder.appended_index = state.appended_index
+    builder.appended_term = state.appended_term
+    builder.snapshot_index = state.snapshot_index
+    builder.applied_index = state.applied_index
+    builder.applied_payload_bytes = state.applied_payload_bytes
+    builder.changes = state.changes
     r.changes_applied = state.changes_applied
 
 

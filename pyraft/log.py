@@ -4,8 +4,8 @@
            in the Storage             | handed out |  known to be   |  may be replaced
                                       | for apply  |  final         |
 
-Laws: first - 1 <= applied <= applying <= committed <= last; an entry at or below `committed` is never replaced; the
-three only grow. An unknown term is `UNKNOWN` in here, never an exception.
+Invariants: first - 1 <= applied <= applying <= committed <= last; an entry at or below `committed` is never replaced;
+the three only grow. An unknown term is `UNKNOWN` in here, never an exception.
 
 Source: thesis §3.5, §3.6, §5.1; etcd log.go.
 """
@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import final
 
 from pyraft.errors import InvariantError
-from pyraft.log_reader import UNKNOWN, Source
+from pyraft.log_reader import UNKNOWN, LogReader
 from pyraft.types import NO_LIMIT, encoded_size, limited_slice, u64
 from pyraft.unstable import Unstable
 from raftpb.message import NO_ENTRIES, Entry, Snapshot
@@ -26,10 +26,10 @@ from raftpb.message import NO_ENTRIES, Entry, Snapshot
 class RaftLog:
     """The Storage and the in-memory tail as one log, with the indices that Raft keeps about it."""
 
-    def __init__(self, source: Source, max_applying_size: u64) -> None:
-        first: u64 = source.first_index()
-        last: u64 = source.last_index()
-        self.source = source
+    def __init__(self, reader: LogReader, max_applying_size: u64) -> None:
+        first: u64 = reader.first_index()
+        last: u64 = reader.last_index()
+        self.reader = reader
         self.unstable = Unstable(last + 1)
         self.committed: u64 = first - 1
         """Highest index known to be committed."""
@@ -55,7 +55,7 @@ class RaftLog:
         """Index of the first entry that can be read."""
         if self.unstable.snapshot is not None:
             return self.unstable.snapshot.metadata.index + 1
-        return self.source.first_index()
+        return self.reader.first_index()
 
     def last_index(self) -> u64:
         """Index of the last entry, or of the snapshot if there is none after it."""
@@ -68,7 +68,7 @@ class RaftLog:
             return unstable.term_or_unknown(index)
         if index == unstable.base - 1 and unstable.base_term != UNKNOWN:
             return unstable.base_term
-        term: u64 = self.source.term_or_unknown(index)
+        term: u64 = self.reader.term_or_unknown(index)
         if index == unstable.base - 1:
             unstable.base_term = term
         return term
@@ -104,7 +104,7 @@ class RaftLog:
         if unstable.snapshot is not None:
             return None
         stored_hi: u64 = hi if hi < unstable.base else unstable.base
-        stored = self.source.entries_or_none(lo, stored_hi, max_size)
+        stored = self.reader.entries_or_none(lo, stored_hi, max_size)
         if stored is None or hi == stored_hi or len(stored) < stored_hi - lo:
             return stored
         room: u64 = NO_LIMIT
@@ -118,7 +118,7 @@ class RaftLog:
         """The snapshot to send to a follower that is too far behind; None while one is being made."""
         if self.unstable.snapshot is not None:
             return self.unstable.snapshot
-        return self.source.snapshot_or_none()
+        return self.reader.snapshot_or_none()
 
     def find_conflict_by_term(self, index: u64, term: u64) -> tuple[u64, u64]:
         """The highest position at or below `index` whose term is at most `term`, as (index, its term).
@@ -223,7 +223,7 @@ class RaftLog:
         )
         self.unstable.release(index)
 
-    def take_back(self, index: u64) -> bool:
+    def acknowledge_applied(self, index: u64) -> bool:
         """The batch that ends at `index` is acknowledged; False, and nothing happens, if that is old news or a snapshot
         has overtaken it.
         """
@@ -237,11 +237,11 @@ class RaftLog:
         self.applying_size -= size
         return True
 
-    def take_back_up_to(self, index: u64) -> None:
+    def acknowledge_applied_up_to(self, index: u64) -> None:
         """A snapshot at `index` has overtaken every batch that ends there or before."""
         for last, _ in self.handed_out():
             if last <= index:
-                self.take_back(last)
+                self.acknowledge_applied(last)
 
     def has_handed_out(self) -> bool:
         """True if a batch is out: handed out for applying, and not acknowledged."""

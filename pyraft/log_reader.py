@@ -1,7 +1,7 @@
 """Source: how the log reads a Storage.
 
 A Storage belongs to the user and answers with exceptions; the log wants integers and plain calls, since an unknown term
-is an everyday answer on its way. `MemoryStorage` is a Source by itself; any other Storage is read through
+is an everyday answer on its way. `MemoryStorage` is a LogReader by itself; any other Storage is read through
 `StorageAdapter`. An exception that the protocol does not name passes through and stops the node.
 """
 
@@ -18,7 +18,7 @@ UNKNOWN: Final = -1
 """In place of a term: the log has no entry there, or no longer."""
 
 
-class Source:
+class LogReader:
     """What the log reads. `UNKNOWN` and None stand where a Storage raises."""
 
     def initial_state(self) -> tuple[HardState, ConfState]:
@@ -47,7 +47,7 @@ class Source:
 
 
 @final
-class StorageAdapter(Source):
+class StorageAdapter(LogReader):
     """Reads a user's Storage, and checks what it answers: a lie here would be replicated."""
 
     def __init__(self, storage: Storage) -> None:
@@ -112,8 +112,8 @@ def _checked(call: str, value: object) -> u64:
     return value
 
 
-def source_of(storage: Storage) -> Source:
-    """The Source that reads `storage`: itself if it is one, an adapter around it otherwise."""
-    if isinstance(storage, Source):
+def reader_of(storage: Storage) -> LogReader:
+    """The LogReader that reads `storage`: itself if it is one, an adapter around it otherwise."""
+    if isinstance(storage, LogReader):
         return storage
     return StorageAdapter(storage)

@@ -15,13 +15,13 @@ from __future__ import annotations
 from typing import final
 
 from pyraft.errors import CompactedError, SnapshotOutOfDateError, StorageError, UnavailableError
-from pyraft.log_reader import UNKNOWN, Source
+from pyraft.log_reader import UNKNOWN, LogReader
 from pyraft.types import limited_slice, u64
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
 
 
 @final
-class MemoryStorage(Source):
+class MemoryStorage(LogReader):
     """A Storage whose entries, hard state and snapshot are plain values."""
 
     def __init__(self) -> None:

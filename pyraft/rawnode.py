@@ -36,7 +36,7 @@ from pyraft.errors import (
     StepError,
 )
 from pyraft.ready import Ready
-from pyraft.ready_builder import Handout, count_changes, hand_out, is_due, note_told, settle
+from pyraft.ready_builder import ReadyBuilder, acknowledge, build_ready, count_changes, has_ready, note_reported
 from pyraft.status import BasicStatus, Status, basic_status_of, status_of
 from pyraft.types import (
     LEADER,
@@ -82,14 +82,14 @@ class RawNode:
     def __init__(self, config: Config, state: CoreState | None = None) -> None:
         _check_config(config)
         self._raft: Raft = new_raft(config) if state is None else Raft(config)
-        self._handout: Handout = Handout()
+        self._builder: ReadyBuilder = ReadyBuilder()
         self._max_entry_size: u64 = config.max_entry_size if config.max_entry_size != 0 else NO_LIMIT
         self._closed = False
         self._failure: BaseException | None = None
         if state is None:
-            note_told(self._raft, self._handout)
+            note_reported(self._raft, self._builder)
         else:
-            import_state(self._raft, self._handout, state)
+            import_state(self._raft, self._builder, state)
 
     # -- the Ready loop
 
@@ -97,7 +97,7 @@ class RawNode:
         """True if `ready` has anything to hand out."""
         if self._closed:
             self._refuse()
-        return is_due(self._raft, self._handout)
+        return has_ready(self._raft, self._builder)
 
     def ready(self) -> Ready:
         """Hand out everything that waits; see `pyraft.ready` for what to do with it, and in which order.
@@ -106,11 +106,11 @@ class RawNode:
         """
         if self._closed:
             self._refuse()
-        if self._handout.awaits_advance:
+        if self._builder.awaits_advance:
             raise MisuseError("advance() the previous Ready first")
         self._closed = True
         try:
-            made = hand_out(self._raft, self._handout)
+            made = build_ready(self._raft, self._builder)
         except BaseException as error:
             self._fail(error)
             raise
@@ -128,11 +128,11 @@ class RawNode:
             raise MisuseError(
                 "advance() has no meaning with async_storage_writes; step_storage() the responses instead"
             )
-        if not self._handout.awaits_advance:
+        if not self._builder.awaits_advance:
             raise MisuseError("advance() without a Ready; call ready() first")
         self._closed = True
         try:
-            settle(self._raft, self._handout)
+            acknowledge(self._raft, self._builder)
         except BaseException as error:
             self._fail(error)
             raise
@@ -180,7 +180,7 @@ class RawNode:
             raise TypeError(f"step() takes a Message, not {m!r}")
         r = self._raft
         try:
-            validation.check_message(r, m)
+            validation.validate_message(r, m)
         except StepError:
             r.anomalies.refused_messages += 1
             raise
@@ -492,7 +492,7 @@ class RawNode:
         """All that this node remembers, as a copy."""
         if self._closed:
             self._refuse()
-        return export_state(self._raft, self._handout)
+        return export_state(self._raft, self._builder)
 
     @classmethod
     def from_state(cls, config: Config, state: CoreState) -> RawNode:

@@ -1,4 +1,4 @@
-"""Handout: what goes into a Ready, and what it will mean that everything in it was done.
+"""ReadyBuilder: what goes into a Ready, and what it will mean that everything in it was done.
 
 Two things are remembered. What was told, so that the next Ready tells only what is new. And, unless writes are
 asynchronous, what `advance` will have achieved, fixed when the Ready is taken and not when `advance` is called: between
@@ -21,16 +21,16 @@ from raftpb.message import NO_MESSAGES, Entry, HardState, Message
 
 
 @final
-class Handout:
+class ReadyBuilder:
     """The last Ready as far as it matters for the next one."""
 
     def __init__(self) -> None:
         # What the application was told last.
-        self.told_term: u64 = 0
-        self.told_vote: u64 = NONE_ID
-        self.told_commit: u64 = 0
-        self.told_leader: u64 = NONE_ID
-        self.told_role: Role = FOLLOWER
+        self.prev_term: u64 = 0
+        self.prev_vote: u64 = NONE_ID
+        self.prev_commit: u64 = 0
+        self.prev_leader: u64 = NONE_ID
+        self.prev_role: Role = FOLLOWER
 
         # What holds once `advance` is called.
         self.awaits_advance = False
@@ -51,16 +51,16 @@ class Handout:
         """Membership changes among those entries."""
 
 
-def note_told(r: Raft, handout: Handout) -> None:
+def note_reported(r: Raft, builder: ReadyBuilder) -> None:
     """The application knows this node's state from here on."""
-    handout.told_term = r.term
-    handout.told_vote = r.vote
-    handout.told_commit = r.log.committed
-    handout.told_leader = r.leader
-    handout.told_role = r.role
+    builder.prev_term = r.term
+    builder.prev_vote = r.vote
+    builder.prev_commit = r.log.committed
+    builder.prev_leader = r.leader
+    builder.prev_role = r.role
 
 
-def is_due(r: Raft, handout: Handout) -> bool:
+def has_ready(r: Raft, builder: ReadyBuilder) -> bool:
     """True if there is anything to hand out."""
     log = r.log
     unstable = log.unstable
@@ -68,28 +68,28 @@ def is_due(r: Raft, handout: Handout) -> bool:
         return True
     return (
         unstable.offset_in_progress <= unstable.last
-        or log.committed != handout.told_commit
-        or r.term != handout.told_term
-        or r.vote != handout.told_vote
-        or r.leader != handout.told_leader
-        or r.role is not handout.told_role
+        or log.committed != builder.prev_commit
+        or r.term != builder.prev_term
+        or r.vote != builder.prev_vote
+        or r.leader != builder.prev_leader
+        or r.role is not builder.prev_role
         or (log.applying < log.committed and log.has_next_committed(not r.async_storage_writes))
         or (unstable.snapshot is not None and not unstable.snapshot_in_progress)
     )
 
 
-def hand_out(r: Raft, handout: Handout) -> Ready:
+def build_ready(r: Raft, builder: ReadyBuilder) -> Ready:
     """Make the next Ready, and remember what `advance` will mean."""
     log = r.log
     unstable = log.unstable
     made = Ready()
-    if r.leader != handout.told_leader or r.role is not handout.told_role:
+    if r.leader != builder.prev_leader or r.role is not builder.prev_role:
         made.soft_state = SoftState(r.leader, r.role)
-    promised_anew = r.term != handout.told_term or r.vote != handout.told_vote
-    if promised_anew or log.committed != handout.told_commit:
+    promised_anew = r.term != builder.prev_term or r.vote != builder.prev_vote
+    if promised_anew or log.committed != builder.prev_commit:
         made.hard_state = HardState(r.term, r.vote, log.committed)
     if made.hard_state is not None or made.soft_state is not None:
-        note_told(r, handout)
+        note_reported(r, builder)
     if unstable.offset_in_progress <= unstable.last or unstable.snapshot is not None:
         made.entries = unstable.next_entries()
         made.snapshot = unstable.next_snapshot()
@@ -108,10 +108,10 @@ def hand_out(r: Raft, handout: Handout) -> Ready:
         _add_storage_requests(r, made, waiting)
     else:
         if waiting:
-            made.messages = _keep_own(r, handout, made.messages, waiting)
-        _expect_advance(r, handout, made)
+            made.messages = _keep_own(r, builder, made.messages, waiting)
+        _expect_advance(r, builder, made)
     if made.committed_entries:
-        _note_applying(r, handout, made.committed_entries)
+        _note_applying(r, builder, made.committed_entries)
 
     if r.read_states:
         made.read_states = tuple(r.read_states)
@@ -136,40 +136,40 @@ def _add_storage_requests(r: Raft, made: Ready, waiting: list[Message]) -> None:
         made.messages = [*made.messages, async_writes.apply_request(r, made.committed_entries)]
 
 
-def _keep_own(r: Raft, handout: Handout, messages: list[Message], waiting: list[Message]) -> list[Message]:
+def _keep_own(r: Raft, builder: ReadyBuilder, messages: list[Message], waiting: list[Message]) -> list[Message]:
     """Keep what waits for the disk and is for this node itself until `advance`; return the rest behind `messages`."""
     own: u64 = 0
     for m in waiting:
         if m.to == r.id:
             own += 1
     if own == len(waiting):
-        handout.self_messages = waiting
+        builder.self_messages = waiting
         return messages
     if own != 0:
-        handout.self_messages = [m for m in waiting if m.to == r.id]
+        builder.self_messages = [m for m in waiting if m.to == r.id]
         waiting = [m for m in waiting if m.to != r.id]
     return messages + waiting if messages else waiting
 
 
-def _expect_advance(r: Raft, handout: Handout, made: Ready) -> None:
-    handout.awaits_advance = True
+def _expect_advance(r: Raft, builder: ReadyBuilder, made: Ready) -> None:
+    builder.awaits_advance = True
     unstable = r.log.unstable
     if unstable.has_entries():
-        handout.append_term = r.term
-        handout.appended_index = unstable.last
-        handout.appended_term = r.log.last_term()
+        builder.append_term = r.term
+        builder.appended_index = unstable.last
+        builder.appended_term = r.log.last_term()
     if made.snapshot is not None:
-        handout.snapshot_index = made.snapshot.metadata.index
+        builder.snapshot_index = made.snapshot.metadata.index
 
 
-def _note_applying(r: Raft, handout: Handout, committed: list[Entry]) -> None:
+def _note_applying(r: Raft, builder: ReadyBuilder, committed: list[Entry]) -> None:
     last: u64 = committed[len(committed) - 1].index
     size = encoded_size(committed)
     r.log.accept_applying(last, size, not r.async_storage_writes)
     if not r.async_storage_writes:
-        handout.applied_index = last
-        handout.applied_payload_bytes = payload_size(committed)
-        handout.changes = count_changes(committed)
+        builder.applied_index = last
+        builder.applied_payload_bytes = payload_size(committed)
+        builder.changes = count_changes(committed)
 
 
 def count_changes(entries: list[Entry]) -> u64:
@@ -182,22 +182,22 @@ def count_changes(entries: list[Entry]) -> u64:
     return count
 
 
-def settle(r: Raft, handout: Handout) -> None:
+def acknowledge(r: Raft, builder: ReadyBuilder) -> None:
     """Everything in the last Ready has been done: this node's own messages arrive, its log is durable up to what was
     handed out, and the entries are applied.
     """
-    own = handout.self_messages
+    own = builder.self_messages
     if own:
         for m in own:
             step.step(r, m)
-        handout.self_messages = NO_MESSAGES
-    if handout.appended_index != 0:
-        durability.handle_appended(r, handout.append_term, handout.appended_term, handout.appended_index)
-        handout.appended_index = 0
-    if handout.snapshot_index != 0:
-        durability.handle_snapshot_appended(r, handout.snapshot_index)
-        handout.snapshot_index = 0
-    if handout.applied_index != 0:
-        durability.handle_applied(r, handout.applied_index, handout.applied_payload_bytes, handout.changes)
-        handout.applied_index = 0
-    handout.awaits_advance = False
+        builder.self_messages = NO_MESSAGES
+    if builder.appended_index != 0:
+        durability.handle_appended(r, builder.append_term, builder.appended_term, builder.appended_index)
+        builder.appended_index = 0
+    if builder.snapshot_index != 0:
+        durability.handle_snapshot_appended(r, builder.snapshot_index)
+        builder.snapshot_index = 0
+    if builder.applied_index != 0:
+        durability.handle_applied(r, builder.applied_index, builder.applied_payload_bytes, builder.changes)
+        builder.applied_index = 0
+    builder.awaits_advance = False

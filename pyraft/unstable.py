@@ -8,7 +8,7 @@ Entries below `offset` are on disk and stay here only until they have been hande
 state reads nothing back; `KEPT_BYTES` bounds them. A snapshot received from a leader waits here too; while it does,
 nothing but it describes the log below `base`.
 
-Laws: last + 1 = base + len(entries); base <= offset <= offset_in_progress <= last + 1; no list handed out shares
+Invariants: last + 1 = base + len(entries); base <= offset <= offset_in_progress <= last + 1; no list handed out shares
 storage with this one.
 
 Source: etcd log_unstable.go.

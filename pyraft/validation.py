@@ -54,7 +54,7 @@ MAX_TERM_JUMP: Final = 2**32
 """No group holds that many elections while a node is away. Taking such a term would leave none for later elections."""
 
 
-def check_message(r: Raft, m: Message) -> None:
+def validate_message(r: Raft, m: Message) -> None:
     """Check what came from the network, without asking the Storage.
 
     Raises StepError: a type that stays inside a node, a response of a stranger, or a message that contradicts itself,

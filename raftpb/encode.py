@@ -1,9 +1,9 @@
 """Values to bytes: the writing half of `raftpb.codec`.
 
-Laws: a field is written when it differs from its default, in the order of its number, so the bytes are those that any
-protobuf library writes; only a membership change carries its types, node ids and transition always, as the reference's
-do. What has been written can be read and is equal to what was given. Only EncodeError is raised: for a number outside
-[0, 2^63), such as the id of a local thread, and for responses nested deeper than a reader would follow.
+Invariants: a field is written when it differs from its default, in the order of its number, so the bytes are those that
+any protobuf library writes; only a membership change carries its types, node ids and transition always, as the
+reference's do. What has been written can be read and is equal to what was given. Only EncodeError is raised: for a
+number outside [0, 2^63), such as the id of a local thread, and for responses nested deeper than a reader would follow.
 
 Numbers reach the writer as plain `int`: compiled, that is what its `append` takes without a detour.
 

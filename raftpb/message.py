@@ -4,8 +4,8 @@ Native slotted values rather than protobuf objects: they are created and read on
 ten times as much (docs/design.md). The wire format is protobuf all the same (`raftpb.codec`), field for field that of
 etcd's raft.proto.
 
-Laws: a value is never changed once it has been handed over, by either side; an absent field and its default are the
-same thing; every number lies in [0, 2^63) except the two local thread ids, which never reach a wire.
+Invariants: a value is never changed once it has been handed over, by either side; an absent field and its default are
+the same thing; every number lies in [0, 2^63) except the two local thread ids, which never reach a wire.
 
 Source: etcd raftpb/raft.proto; raft.go (LocalAppendThread, LocalApplyThread); util.go entsSize.
 """

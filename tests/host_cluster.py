@@ -115,14 +115,14 @@ class Node:
         self.replica = Replica(
             GROUP,
             id,
-            cluster.chance.randrange(2**62),
+            cluster.rng.randrange(2**62),
             storage=copy_of(disk.stored),
             machine=self.notebook,
             disk=self,
             network=self.network,
             settings=settings,
             founders=founders,
-            random=Random(cluster.chance.randrange(2**32)),
+            random=Random(cluster.rng.randrange(2**32)),
         )
         self.run = asyncio.create_task(self.replica.driver.run())
         self._clock = asyncio.create_task(self._tick())
@@ -149,7 +149,7 @@ class Cluster:
 
     def __init__(self, size: int = 3, settings: Settings | None = None) -> None:
         self.settings = settings if settings is not None else Settings()
-        self.chance = Random(size)
+        self.rng = Random(size)
         self.urls = {id: f"http://node-{id}:1" for id in range(1, size + 1)}
         self.nodes: dict[int, Node] = {}
         self.disks: dict[int, FakeDisk] = {}

@@ -54,15 +54,15 @@ class TestRegister:
 class MemoryStore:
     """Nodes 1 and 2 over one map; a fault spoils some of what they do."""
 
-    def __init__(self, fault: str, chance: random.Random) -> None:
+    def __init__(self, fault: str, rng: random.Random) -> None:
         self.values: dict[str, bytes] = {}
         self.older: dict[str, bytes] = {}
         self.fault = fault
-        self.chance = chance
+        self.rng = rng
 
     async def put(self, node: int, key: str, value: bytes) -> None:
         await asyncio.sleep(0)
-        strikes = self.chance.random() < 0.1
+        strikes = self.rng.random() < 0.1
         if strikes and self.fault == "loses writes":
             return
         if strikes and self.fault == "refuses and means it":
@@ -90,8 +90,8 @@ def loaded(fault: str) -> Load:
     """A load that has worked on such a store for a while."""
 
     async def work() -> Load:
-        chance = random.Random(7)
-        load = Load(MemoryStore(fault, chance), lambda: [1, 2], chance)
+        rng = random.Random(7)
+        load = Load(MemoryStore(fault, rng), lambda: [1, 2], rng)
         load.begin(writers=2, readers=4)
         while load.counts.reads < 1000 or load.counts.writes < 100:
             load.check()
@@ -118,8 +118,8 @@ class TestLoad:
 
     def test_a_client_that_crashes_is_noticed(self) -> None:
         async def work() -> None:
-            chance = random.Random(7)
-            async with Load(MemoryStore("none", chance), list, chance) as load:  # no nodes: nowhere to go
+            rng = random.Random(7)
+            async with Load(MemoryStore("none", rng), list, rng) as load:  # no nodes: nowhere to go
                 load.begin(writers=1, readers=1)
                 await asyncio.sleep(0.05)
                 with pytest.raises(IndexError):
@@ -130,8 +130,8 @@ class TestLoad:
     @pytest.mark.parametrize("fault", ["loses writes", "refuses and does it", "lags behind"])
     def test_what_lies_there_in_the_end_convicts_too(self, fault: str) -> None:
         async def work() -> Load:
-            chance = random.Random(7)
-            load = Load(MemoryStore(fault, chance), lambda: [1, 2], chance)
+            rng = random.Random(7)
+            load = Load(MemoryStore(fault, rng), lambda: [1, 2], rng)
             load.begin(writers=2, readers=0)
             while load.counts.writes < 200:
                 load.check()

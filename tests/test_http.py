@@ -275,7 +275,7 @@ def test_bodies_that_dawdle_do_not_keep_others_out(tmp_path: Path) -> None:
 def test_while_closing_requests_are_turned_away(tmp_path: Path) -> None:
     async def story() -> None:
         async with serving(tmp_path) as ask:
-            ask.node.face.is_closing = True
+            ask.node.api.is_closing = True
             status, body, headers = await ask("PUT", "/key", b"x")
             assert status == 503
             assert json.loads(body) == {"error": "this node is shutting down", "may_still_happen": False}

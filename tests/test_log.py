@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from pyraft.errors import CompactedError, InvariantError
 from pyraft.log import RaftLog
-from pyraft.log_reader import UNKNOWN, source_of
+from pyraft.log_reader import UNKNOWN, reader_of
 from pyraft.memory_storage import MemoryStorage
 from pyraft.types import NO_LIMIT, limited_slice
 from pyraft.unstable import KEPT_BYTES
@@ -82,7 +82,7 @@ def log_of(storage: MemoryStorage, *unstable: int, committed: int = 0, limit: in
 
 def acknowledge(log: RaftLog, index: int) -> None:
     """The application has applied the batch that ends at `index`; the answer may come late, or twice."""
-    log.take_back(index)
+    log.acknowledge_applied(index)
     log.applied_to(max(index, log.applied))
 
 
@@ -230,7 +230,7 @@ def test_find_conflict_by_term_in_a_log_that_has_its_beginning(index: int, term:
 
 def test_the_search_for_the_place_where_logs_part_does_not_walk() -> None:
     storage = CountingStorage(stored(*range(1, 2001)))
-    log = RaftLog(source_of(storage), NO_LIMIT)
+    log = RaftLog(reader_of(storage), NO_LIMIT)
     storage.calls.clear()
     assert log.find_conflict_by_term(1999, 700) == (700, 700)
     assert storage.calls["term"] < 20
@@ -247,7 +247,7 @@ class CompactingStorage(CountingStorage):
 
 
 def test_a_term_that_vanishes_during_the_search_counts_as_unknown() -> None:
-    log = RaftLog(source_of(CompactingStorage(stored(1, 1, 1, 4, 4))), NO_LIMIT)
+    log = RaftLog(reader_of(CompactingStorage(stored(1, 1, 1, 4, 4))), NO_LIMIT)
     assert log.find_conflict_by_term(5, 0) == (2, 0)
 
 
@@ -321,7 +321,7 @@ class CountingList(list[Entry]):
 def test_the_steady_state_asks_the_storage_nothing() -> None:
     """Append, write, commit, apply, and answer for the entry before: all from memory."""
     storage = CountingStorage(stored(1))
-    log = RaftLog(source_of(storage), NO_LIMIT)
+    log = RaftLog(reader_of(storage), NO_LIMIT)
     log.commit_to(1)
     log.accept_applying(1, 4, True)
     acknowledge(log, 1)
@@ -342,7 +342,7 @@ def test_the_steady_state_asks_the_storage_nothing() -> None:
 
 def test_a_lone_term_below_memory_is_asked_for_once() -> None:
     storage = CountingStorage(stored(1, 2, 3))
-    log = RaftLog(source_of(storage), NO_LIMIT)
+    log = RaftLog(reader_of(storage), NO_LIMIT)
     storage.calls.clear()
     assert [log.last_term() for _ in range(5)] == [3] * 5
     assert storage.calls == {"term": 1}
@@ -350,7 +350,7 @@ def test_a_lone_term_below_memory_is_asked_for_once() -> None:
 
 def test_more_durable_entries_than_are_kept_are_read_back() -> None:
     storage = CountingStorage(MemoryStorage())
-    log = RaftLog(source_of(storage), NO_LIMIT)
+    log = RaftLog(reader_of(storage), NO_LIMIT)
     entries = run(1, 1, 1, 1, data=bytes(KEPT_BYTES // 2))
     for entry in entries:
         log.append([entry])
@@ -491,7 +491,7 @@ def test_an_entry_that_was_compacted_too_early_is_an_error() -> None:
 def test_compaction_is_told_by_an_error_of_its_own() -> None:
     """The adapter reads it as None, whatever the Storage."""
     storage = CountingStorage(stored(1, 1, 1))
-    log = RaftLog(source_of(storage), NO_LIMIT)
+    log = RaftLog(reader_of(storage), NO_LIMIT)
     storage.memory.compact(2)
     with pytest.raises(CompactedError):
         storage.entries(2, 4, NO_LIMIT)
@@ -532,7 +532,7 @@ class LogMachine(RuleBasedStateMachine):
     )
     def begin(self, asynchronous: bool, adapted: bool, limit: int, below: int) -> None:
         self.storage = stored(below=below)
-        self.log = RaftLog(source_of(CountingStorage(self.storage)) if adapted else self.storage, limit)
+        self.log = RaftLog(reader_of(CountingStorage(self.storage)) if adapted else self.storage, limit)
         self.allow_unstable = not asynchronous
         self.limit = limit
         self.term = 1
@@ -719,7 +719,7 @@ class LogMachine(RuleBasedStateMachine):
     @rule()
     def apply(self) -> None:
         end, _ = self.outstanding.popleft()
-        self.log.take_back(end)
+        self.log.acknowledge_applied(end)
         self.apply_up_to(max(end, self.applied))
 
     def apply_up_to(self, index: int) -> None:

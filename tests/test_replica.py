@@ -555,13 +555,13 @@ def test_leadership_can_be_handed_over() -> None:
     async def story() -> None:
         cluster = Cluster()
         old = await cluster.leader()
-        await old.replica.hand_over(2.0)
+        await old.replica.transfer_leadership(2.0)
         new = await cluster.leader()
         assert new.id != old.id
         before = asyncio.get_running_loop().time()
-        await old.replica.hand_over(2.0)  # it has nothing to hand over
+        await old.replica.transfer_leadership(2.0)  # it has nothing to hand over
         new.replica.driver.node.transfer_leader(old.id)
-        await new.replica.hand_over(2.0)  # it is doing so
+        await new.replica.transfer_leadership(2.0)  # it is doing so
         assert asyncio.get_running_loop().time() == before
         await cluster.end()
 
@@ -595,7 +595,7 @@ def test_handing_over_to_the_dead_ends() -> None:
         for id in [id for id in cluster.nodes if id != leader.id]:
             await cluster.crash(id)
         before = asyncio.get_running_loop().time()
-        await leader.replica.hand_over(0.5)
+        await leader.replica.transfer_leadership(0.5)
         assert asyncio.get_running_loop().time() - before == pytest.approx(0.5)
         await cluster.end()
 

@@ -25,24 +25,24 @@ class Story:
     """A cluster, who uses it, and who spoils it."""
 
     def __init__(self, seed: int) -> None:
-        self.chance = Random(seed)
-        self.cluster = Cluster(self.chance.choice([3, 3, 5]), SETTINGS)
+        self.rng = Random(seed)
+        self.cluster = Cluster(self.rng.choice([3, 3, 5]), SETTINGS)
         self.acknowledged: set[bytes] = set()
         self.never: set[bytes] = set()
         self.cluster.lose = self._lose
-        self._loss = self.chance.choice([0.0, 0.02, 0.1])
-        self._repeats = self.chance.choice([0.0, 0.1])
-        self._delay = self.chance.choice([0.001, 0.02, 0.15])
+        self._loss = self.rng.choice([0.0, 0.02, 0.1])
+        self._repeats = self.rng.choice([0.0, 0.1])
+        self._delay = self.rng.choice([0.001, 0.02, 0.15])
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
-        loop.thread_seconds = self.chance.choice([0.0, 0.5])
+        loop.thread_seconds = self.rng.choice([0.0, 0.5])
 
     def _lose(self, message: Message) -> bool:
-        self.cluster.seconds = self._delay * self.chance.random()  # so that messages overtake each other
-        if self.chance.random() < self._repeats:
+        self.cluster.seconds = self._delay * self.rng.random()  # so that messages overtake each other
+        if self.rng.random() < self._repeats:
             loop = asyncio.get_running_loop()
-            loop.call_later(self.chance.random(), self._deliver_again, encode_message(message))
-        return self.chance.random() < self._loss
+            loop.call_later(self.rng.random(), self._deliver_again, encode_message(message))
+        return self.rng.random() < self._loss
 
     def _deliver_again(self, data: bytes) -> None:
         message = decode_message(data)
@@ -51,7 +51,7 @@ class Story:
             self.cluster.arrive(node, message)
 
     def any_node(self) -> Node:
-        return self.chance.choice(list(self.cluster.nodes.values()))
+        return self.rng.choice(list(self.cluster.nodes.values()))
 
     async def write(self, client: int) -> None:
         """Write line after line, each its own."""
@@ -64,7 +64,7 @@ class Story:
             except NotServedError as error:
                 if not error.may_still_happen:
                     self.never.add(line)
-            await asyncio.sleep(0.05 * self.chance.random())
+            await asyncio.sleep(0.05 * self.rng.random())
 
     async def _propose(self, node: Node, line: bytes) -> None:
         await node.replica.propose(line)
@@ -81,22 +81,22 @@ class Story:
                 continue
             missing = before - set(node.notebook.lines)
             assert not missing, f"node {node.id} shows nothing of {missing}"
-            await asyncio.sleep(0.1 * self.chance.random())
+            await asyncio.sleep(0.1 * self.rng.random())
 
     async def spoil(self) -> None:
         """Cut, mend, crash and start again for a while; then let everything be well."""
-        cluster, chance = self.cluster, self.chance
+        cluster, rng = self.cluster, self.rng
         ids = list(cluster.urls)
         for _ in range(25):
-            await asyncio.sleep(2 * chance.random())
-            what = chance.choice(["crash", "crash", "cut", "mend", "stick"])
-            id = chance.choice(ids)
+            await asyncio.sleep(2 * rng.random())
+            what = rng.choice(["crash", "crash", "cut", "mend", "stick"])
+            id = rng.choice(ids)
             if what == "crash" and id in cluster.nodes:
                 await cluster.crash(id)
-                await asyncio.sleep(chance.choice([0.0, 3.0]) * chance.random())
+                await asyncio.sleep(rng.choice([0.0, 3.0]) * rng.random())
                 cluster.start(id)
             elif what == "cut":
-                cluster.cut = set(chance.sample(ids, chance.randrange(len(ids))))
+                cluster.cut = set(rng.sample(ids, rng.randrange(len(ids))))
             elif what == "stick":
                 cluster.disks[id].is_stuck = not cluster.disks[id].is_stuck
             else:

@@ -113,9 +113,9 @@ def test_an_outbox_sends_in_order_and_forgets(give_up: bool) -> None:
             assert first.done.result() == "done"
         assert outbox.batch(outbox.take()).low == 2
         outbox.note_sent([second])
-        outbox.grow_older(9, 10)
+        outbox.on_ticks(9, 10)
         assert outbox.take() == [third]
-        outbox.grow_older(1, 10)
+        outbox.on_ticks(1, 10)
         assert outbox.take() == [second]
         outbox.note_sent([third])
         outbox.send_all_again()

@@ -12,14 +12,14 @@ from pyraft import Role
 from raftpb.enums import MSG_SNAP, MSG_TIMEOUT_NOW
 from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.cluster.network import Letter
+from rafttest.sim.cluster.network import Envelope
 from rafttest.sim.directed.schedule import FIRST, Script
 from rafttest.sim.load import liveness_phase
 from rafttest.sim.observer import Observer
 from rafttest.sim.options import Options, draw
 from rafttest.sim.run import run
 from rafttest.sim.schedule import TICK
-from rafttest.sim.simulation import World
+from rafttest.sim.simulation import Simulation
 
 # S11 asks the configuration that a node is in, which may not be that of its commit index.
 
@@ -125,14 +125,14 @@ class LateInvitation(Observer):
     def __init__(self, moments: int) -> None:
         self._moments = moments
 
-    def begins(self, world: World) -> None:
-        world.schedule.after(world.options.ticks * TICK - 1, lambda: self._invite(world))
+    def begins(self, sim: Simulation) -> None:
+        sim.schedule.after(sim.options.ticks * TICK - 1, lambda: self._invite(sim))
 
-    def _invite(self, world: World) -> None:
-        leader = next(id for id, life in world.checker.lives.items() if life.role is Role.StateLeader)
-        m = Message(MSG_TIMEOUT_NOW, leader % 3 + 1, leader, world.checker.lives[leader].term)
-        letter = Letter(m, m.to, world.schedule.now)
-        world.schedule.after(self._moments, lambda: world._arrive(letter))
+    def _invite(self, sim: Simulation) -> None:
+        leader = next(id for id, life in sim.checker.lives.items() if life.role is Role.StateLeader)
+        m = Message(MSG_TIMEOUT_NOW, leader % 3 + 1, leader, sim.checker.lives[leader].term)
+        envelope = Envelope(m, m.to, sim.schedule.now)
+        sim.schedule.after(self._moments, lambda: sim._arrive(envelope))
 
 
 def quiet() -> Options:

@@ -15,7 +15,7 @@ from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster import frame, log_file, snapshot_stream
 from rafttest.sim.cluster.disk import READ, SYNC, WRITE, Disk, DiskError
-from rafttest.sim.cluster.frame import DamagedError, flip, seal, unseal
+from rafttest.sim.cluster.frame import DamagedError, decode_frame, encode_frame, flip
 from rafttest.sim.cluster.snapshot_stream import Piece, Streams
 from rafttest.sim.load.disk_loss import HARMLESS, NOTICED, UNNOTICED, Amnesia
 from rafttest.sim.load.nemesis import Nemesis, add_node
@@ -23,7 +23,7 @@ from rafttest.sim.load.workload import Workload
 from rafttest.sim.options import WIPED, Options, draw, faults_of, without
 from rafttest.sim.run import run
 from rafttest.sim.schedule import TICK, Schedule
-from rafttest.sim.simulation import World
+from rafttest.sim.simulation import Simulation
 
 
 def quiet(**knobs: object) -> Options:
@@ -47,19 +47,19 @@ def quiet(**knobs: object) -> Options:
     return replace(options, **knobs)  # type: ignore[arg-type]
 
 
-def cluster(options: Options) -> World:
+def cluster(options: Options) -> Simulation:
     """It has run long enough to have a leader."""
-    world = World(options)
+    sim = Simulation(options)
     for id in range(1, options.voters + 1):
-        add_node(world, id)
-    while not any(life.role is Role.StateLeader for life in world.checker.lives.values()):
-        world.step(world.schedule.now + TICK)
-    return world
+        add_node(sim, id)
+    while not any(life.role is Role.StateLeader for life in sim.checker.lives.values()):
+        sim.step(sim.schedule.now + TICK)
+    return sim
 
 
-def pass_ticks(world: World, ticks: int) -> None:
-    end = world.schedule.now + ticks * TICK
-    while world.step(end):
+def pass_ticks(sim: Simulation, ticks: int) -> None:
+    end = sim.schedule.now + ticks * TICK
+    while sim.step(end):
         pass
 
 
@@ -71,11 +71,11 @@ def heartbeat() -> Message:
 
 
 def test_no_flip_of_a_few_bits_passes_the_checksum() -> None:
-    sealed = seal(heartbeat())
-    assert unseal(sealed) == heartbeat()
+    sealed = encode_frame(heartbeat())
+    assert decode_frame(sealed) == heartbeat()
     for seed in range(500):
         with pytest.raises(DamagedError):
-            unseal(flip(sealed, Random(seed)))
+            decode_frame(flip(sealed, Random(seed)))
 
 
 def test_damaged_messages_are_caught_and_change_nothing() -> None:
@@ -224,19 +224,19 @@ def test_a_receiver_that_takes_pieces_in_any_order_is_found(monkeypatch: pytest.
 # -- disks that fail
 
 
-def played(options: Options, ticks: int) -> World:
-    """A world in which everything has happened that is asked for, for so long, and which has rested since then."""
-    world = World(options)
+def played(options: Options, ticks: int) -> Simulation:
+    """A simulation in which everything has happened that is asked for, for so long, and which has rested since then."""
+    sim = Simulation(options)
     for id in range(1, options.voters + 1):
-        add_node(world, id)
-    Workload(world).begin()
-    pass_ticks(world, ticks)
-    world.is_calm = True
-    world.network.calm()
-    for node in world.nodes.values():
+        add_node(sim, id)
+    Workload(sim).begin()
+    pass_ticks(sim, ticks)
+    sim.is_calm = True
+    sim.network.calm()
+    for node in sim.nodes.values():
         node.heal()
-    pass_ticks(world, 4 * options.election_tick)
-    return world
+    pass_ticks(sim, 4 * options.election_tick)
+    return sim
 
 
 @pytest.mark.parametrize(("is_asynchronous", "ticks"), [(False, 14), (True, 11)])
@@ -246,11 +246,11 @@ def test_whichever_access_to_a_disk_fails_nothing_is_lost(is_asynchronous: bool,
     for number in count(1):
         intervals = {"propose": 1, "compact": 4}
         options = quiet(is_asynchronous=is_asynchronous, intervals=intervals, fail_io=(1, number))
-        world = played(options, ticks)
-        checker = world.checker
-        assert {node.state for node in world.nodes.values()} == {checker.states[checker.highest]}
+        sim = played(options, ticks)
+        checker = sim.checker
+        assert {node.state for node in sim.nodes.values()} == {checker.states[checker.highest]}
         assert checker.acked <= {truth.data for truth in checker.truth.values()}
-        failed = [name for name in world.counts if name.startswith("nodes whose disk failed")]
+        failed = [name for name in sim.counts if name.startswith("nodes whose disk failed")]
         if not failed:
             break
         seen[failed[0]] = seen.get(failed[0], 0) + 1
@@ -285,9 +285,9 @@ def test_a_core_whose_storage_failed_is_dead_and_a_start_heals_it() -> None:
 
 
 def test_a_core_that_would_go_on_is_found() -> None:
-    world = cluster(quiet())
+    sim = cluster(quiet())
     with pytest.raises(Violation, match="D8"):
-        world.nodes[1].fail(DiskError(1, READ))
+        sim.nodes[1].fail(DiskError(1, READ))
 
 
 def test_a_sync_that_lies_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -306,9 +306,9 @@ def test_a_sync_that_lies_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_start_from_a_damaged_log_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_file, "read", lambda data, salt: ([], 0))
-    world = cluster(quiet())
+    sim = cluster(quiet())
     with pytest.raises(Violation, match="D5"):
-        Nemesis(world, Workload(world)).rot()
+        Nemesis(sim, Workload(sim)).rot()
 
 
 def test_a_node_with_a_damaged_log_is_lost_and_the_others_go_on() -> None:
@@ -339,9 +339,9 @@ def test_a_member_that_never_starts_does_no_harm() -> None:
 
 
 def amnesiac(has_lost_promises: bool, has_suspicion: bool) -> Amnesia:
-    amnesia = Amnesia(World(quiet(amnesia=WIPED)))
+    amnesia = Amnesia(Simulation(quiet(amnesia=WIPED)))
     amnesia.has_lost_promises = has_lost_promises
-    amnesia.world.has_suspicion = has_suspicion
+    amnesia.sim.has_suspicion = has_suspicion
     return amnesia
 
 
@@ -363,15 +363,15 @@ def test_what_is_thought_of_a_run_with_amnesia(has_lost: bool, has_suspicion: bo
 
 
 def test_a_follower_that_lost_its_disk_is_noticed() -> None:
-    world = cluster(quiet(amnesia=WIPED, ticks=400, intervals={"propose": 1}))
-    Workload(world).begin()
-    pass_ticks(world, 20)
-    amnesia = Amnesia(world)
+    sim = cluster(quiet(amnesia=WIPED, ticks=400, intervals={"propose": 1}))
+    Workload(sim).begin()
+    pass_ticks(sim, 20)
+    amnesia = Amnesia(sim)
     amnesia._strike()
-    pass_ticks(world, 20)
+    pass_ticks(sim, 20)
     assert amnesia.has_lost_promises
-    assert world.has_suspicion
-    assert any(node.raw.basic_status().log_loss_suspected for node in world.nodes.values())
+    assert sim.has_suspicion
+    assert any(node.raw.basic_status().log_loss_suspected for node in sim.nodes.values())
 
 
 # -- the list of faults

@@ -17,30 +17,30 @@ from raftpb.message import Message
 from rafttest.sim.checker.laws import LAWS
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import READ, Disk, DiskError
-from rafttest.sim.cluster.frame import seal
-from rafttest.sim.cluster.network import Letter
+from rafttest.sim.cluster.frame import encode_frame
+from rafttest.sim.cluster.network import Envelope
 from rafttest.sim.load.nemesis import Nemesis, add_node
 from rafttest.sim.load.workload import Workload
 from rafttest.sim.options import draw
-from rafttest.sim.simulation import World
+from rafttest.sim.simulation import Simulation
 
 ROOT = Path(__file__).parents[1]
 NAME = re.compile(r"""["']([A-Z]\d+)["']""")
 RAISES = re.compile(r"""(?:Violation\(|demand\(|within\(|Watch\(|_await\()[^)]*?["']([A-Z]\d+)["']""", re.S)
 
 
-def a_world() -> World:
+def a_simulation() -> Simulation:
     """Three nodes that run; nothing has happened yet."""
-    world = World(replace(draw(1), voters=3, spares=0))
+    sim = Simulation(replace(draw(1), voters=3, spares=0))
     for id in (1, 2, 3):
-        add_node(world, id)
-    return world
+        add_node(sim, id)
+    return sim
 
 
 def damaged_log_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Disk, "rot", lambda self, random: None)
-    world = a_world()
-    Nemesis(world, Workload(world)).rot()
+    sim = a_simulation()
+    Nemesis(sim, Workload(sim)).rot()
 
 
 def node_goes_on_after_a_failed_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,13 +48,13 @@ def node_goes_on_after_a_failed_read(monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         raise DiskError(1, READ)
     except DiskError as error:
-        a_world().nodes[1].fail(error)
+        a_simulation().nodes[1].fail(error)
 
 
 def frame_holds_another_message(monkeypatch: pytest.MonkeyPatch) -> None:
     sent, received = Message(MSG_HEARTBEAT, 1, 2, 5), Message(MSG_HEARTBEAT, 1, 2, 4)
-    world = a_world()
-    world._deliver(world.nodes[1], Letter(sent, 1, 0, seal(received)))
+    sim = a_simulation()
+    sim._deliver(sim.nodes[1], Envelope(sent, 1, 0, encode_frame(received)))
 
 
 CASES: dict[str, list[Callable[[pytest.MonkeyPatch], None]]] = {

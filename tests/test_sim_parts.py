@@ -16,7 +16,7 @@ from raftpb.enums import MSG_HEARTBEAT, ConfChangeTransition, ConfChangeType
 from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.checker import oracle
 from rafttest.sim.cluster.disk import EVERYTHING, NOTHING, SOME, Disk, copy_of, term_on
-from rafttest.sim.cluster.network import Letter, Network, Parcel
+from rafttest.sim.cluster.network import Envelope, Network, Packet
 from rafttest.sim.options import draw
 from rafttest.sim.schedule import TICK, Schedule
 
@@ -84,9 +84,9 @@ def network(drop: float = 0.0, duplicate: float = 0.0) -> tuple[Network, list[Me
     options = replace(draw(1), drop=drop, duplicate=duplicate, late=0.0, has_wire=False, misdirect=0.0, piece_bytes=0)
     arrived, lost = list[Message](), list[Message]()
 
-    def arrive(parcel: Parcel) -> None:
-        assert isinstance(parcel, Letter)
-        arrived.append(parcel.message)
+    def arrive(packet: Packet) -> None:
+        assert isinstance(packet, Envelope)
+        arrived.append(packet.message)
 
     return Network(Schedule(), Random(1), options, arrive, lost.append), arrived, lost
 

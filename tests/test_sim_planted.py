@@ -22,7 +22,7 @@ def test_a_read_of_what_happens_to_be_there_is_not_linearizable(monkeypatch: pyt
     ask = Clients._try_read
 
     def read_at_once(self: Clients, client: _Client, node: Node) -> None:
-        if self.world.is_calm:
+        if self.sim.is_calm:
             ask(self, client, node)
             return
         self._reads[b"now"], client.read = client, b"now"
@@ -38,7 +38,7 @@ def test_a_write_that_was_only_proposed_is_not_acknowledged(monkeypatch: pytest.
     def write_at_once(self: Clients, client: _Client, number: int, node: Node) -> None:
         if client.write is not None:
             data = client.write.encode()
-            self.world.checker.once.effects[client.id, number] = self.world.checker.highest
+            self.sim.checker.once.effects[client.id, number] = self.sim.checker.highest
             self.acknowledge(data)
 
     monkeypatch.setattr(Clients, "_try_write", write_at_once)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pyraft import CompactedError, MemoryStorage, SnapshotUnavailableError, StorageError, UnavailableError
-from pyraft.log_reader import UNKNOWN, Source, StorageAdapter, source_of
+from pyraft.log_reader import UNKNOWN, LogReader, StorageAdapter, reader_of
 from pyraft.types import MAX_INTEGER, NO_LIMIT
 from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import ConfState, Entry, HardState, Snapshot
@@ -35,7 +35,7 @@ def adapter(answer: object) -> StorageAdapter:
     return StorageAdapter(Scripted(answer))  # type: ignore[arg-type]
 
 
-ASKED: dict[str, Callable[[Source], object]] = {
+ASKED: dict[str, Callable[[LogReader], object]] = {
     "initial_state": lambda source: source.initial_state(),
     "first_index": lambda source: source.first_index(),
     "last_index": lambda source: source.last_index(),
@@ -116,10 +116,10 @@ def test_entries_that_are_missing_are_an_error_of_the_storage() -> None:
 @pytest.mark.parametrize("question", ASKED)
 def test_a_source_by_itself_knows_nothing(question: str) -> None:
     with pytest.raises(NotImplementedError):
-        ASKED[question](Source())
+        ASKED[question](LogReader())
 
 
 def test_memory_is_read_without_an_adapter() -> None:
     memory = MemoryStorage()
-    assert source_of(memory) is memory
-    assert isinstance(source_of(Scripted(0)), StorageAdapter)  # type: ignore[arg-type]
+    assert reader_of(memory) is memory
+    assert isinstance(reader_of(Scripted(0)), StorageAdapter)  # type: ignore[arg-type]

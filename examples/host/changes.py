@@ -11,11 +11,11 @@ import asyncio
 
 from examples.host.machine import ChangeRefusedError, NotServedError
 from examples.host.membership import Change, entry_of
-from examples.host.state import Changed
+from examples.host.state import ConfChangeResult
 from raftpb import ConfChangeV2
 
 
-class Asked:
+class PendingChange:
     """One change that is waited for; `sent` once it may be in somebody's log."""
 
     __slots__ = ("done", "entry", "number", "sent")
@@ -34,21 +34,21 @@ class Changes:
         self._node = node
         self._nonce = nonce
         self._next = 1
-        self._waiting: dict[int, Asked] = {}
+        self._waiting: dict[int, PendingChange] = {}
 
-    def add(self, change: Change, after: int) -> Asked:
+    def add(self, change: Change, after: int) -> PendingChange:
         """Take a change that follows the one at index `after`."""
         asked_by = (self._node, self._nonce, self._next)
-        asked = Asked(self._next, entry_of(change, after, asked_by), asyncio.get_running_loop().create_future())
+        asked = PendingChange(self._next, entry_of(change, after, asked_by), asyncio.get_running_loop().create_future())
         self._next += 1
         self._waiting[asked.number] = asked
         return asked
 
-    def forget(self, asked: Asked) -> None:
+    def forget(self, asked: PendingChange) -> None:
         """Nobody waits for it any more."""
         self._waiting.pop(asked.number, None)
 
-    def take_outcome(self, changed: Changed) -> None:
+    def take_outcome(self, changed: ConfChangeResult) -> None:
         """A change came by; it may be one of these."""
         node, nonce, number = changed.asked_by
         if (node, nonce) != (self._node, self._nonce):

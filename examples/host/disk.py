@@ -4,10 +4,10 @@
     write() ─┼─> waiting ─> one transaction in the disk's thread, synced ─> both return
              └──── what arrives meanwhile waits for the next one
 
-Laws: `write` returns once what it was given is durable, and never after an error; a transaction is all of a Ready or
-nothing of it, in the order in which they were given. The first error is the last thing that this disk does: a sync that
-failed may have thrown the data away and succeed the second time, so it is not tried a second time. What is in the file
-then is decided by the next start.
+Invariants: `write` returns once what it was given is durable, and never after an error; a transaction is all of a Ready
+or nothing of it, in the order in which they were given. The first error is the last thing that this disk does: a sync
+that failed may have thrown the data away and succeed the second time, so it is not tried a second time. What is in the
+file then is decided by the next start.
 """
 
 from __future__ import annotations

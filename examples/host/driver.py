@@ -113,7 +113,7 @@ class Driver:
         self._committed_at_last_look: int | None = None
         kept = storage.snapshot()
         if not kept.is_empty():
-            self.state.take_over(kept.metadata.index, self.state.restore(kept))
+            self.state.install_snapshot(kept.metadata.index, self.state.restore(kept))
             self._follow(Members())
         self._replay_to = storage.initial_state()[0].commit
         self.node = make_node(
@@ -157,8 +157,8 @@ class Driver:
         count = min(count, max(1, self._settings.election_ticks // 2))
         self.node.tick(count)
         if self.leader != self.id:
-            self.outbox.grow_older(count, self._settings.election_ticks)
-        self.reads.grow_older(count, self._settings.election_ticks)
+            self.outbox.on_ticks(count, self._settings.election_ticks)
+        self.reads.on_ticks(count, self._settings.election_ticks)
         self._deferred_ticks += count
         self._promote_ticks += count
         if self._promote_ticks >= _PROMOTE_TICKS:
@@ -281,7 +281,7 @@ class Driver:
         """Take over the leader's state."""
         before = self.state.members
         restored = await asyncio.to_thread(self.state.restore, snapshot)
-        self.state.take_over(snapshot.metadata.index, restored)
+        self.state.install_snapshot(snapshot.metadata.index, restored)
         self._snapshots.end_install()
         self.outbox.lose_answers(self.state.sessions)
         self._follow(before)

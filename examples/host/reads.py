@@ -94,7 +94,7 @@ class Reads:
         self._asked = []
         self._context = b""
 
-    def grow_older(self, ticks: int, limit: int) -> None:
+    def on_ticks(self, ticks: int, limit: int) -> None:
         """Time passed: a round of `limit` ticks ago is lost."""
         self._age += ticks
         if self._context and self._age >= limit:

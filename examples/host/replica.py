@@ -142,7 +142,7 @@ class Replica:
         finally:
             changes.forget(asked)
 
-    async def hand_over(self, seconds: float) -> None:
+    async def transfer_leadership(self, seconds: float) -> None:
         """Let another member lead, if this one does and another can; return when it does, or after `seconds`."""
         driver = self.driver
         candidates = [

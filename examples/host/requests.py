@@ -148,7 +148,7 @@ class Outbox:
             request.sent = True
             request.age = 0
 
-    def grow_older(self, ticks: int, limit: int) -> None:
+    def on_ticks(self, ticks: int, limit: int) -> None:
         """Time passed: what was sent `limit` ticks ago and has not come by is sent again."""
         for request in self._waiting.values():
             if request.sent:

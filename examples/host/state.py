@@ -20,7 +20,7 @@ from raftpb.message import Entry
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class AppliedBatch:
     """What an entry of requests led to: the session that they are of, and the result of each by its number."""
 
     session: tuple[int, int]
@@ -28,7 +28,7 @@ class Carried:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class ConfChangeResult:
     """What a membership change led to: who asked for it, and why it was refused, if it was."""
 
     asked_by: tuple[int, int, int]
@@ -46,7 +46,7 @@ class State:
         self.foreign_entries = 0
         """Entries that no host wrote; they change nothing."""
 
-    def apply_requests(self, entry: Entry) -> Carried | None:
+    def apply_requests(self, entry: Entry) -> AppliedBatch | None:
         """Carry out what has not been before; None if there is nothing in the entry."""
         self.index = entry.index
         if not entry.data:
@@ -57,9 +57,9 @@ class State:
             return None
         apply = self.machine.apply
         results = [(number, apply(entry.index, data)) for number, data in self.sessions.begin(batch)]
-        return Carried((batch.node, batch.nonce), results)
+        return AppliedBatch((batch.node, batch.nonce), results)
 
-    def apply_change(self, entry: Entry, switch: Callable[[AnyConfChange], ConfState]) -> Changed:
+    def apply_change(self, entry: Entry, switch: Callable[[AnyConfChange], ConfState]) -> ConfChangeResult:
         """Decide about a membership change; `switch` makes the core act on it, and is not called if it is refused."""
         self.index = entry.index
         change: AnyConfChange
@@ -81,17 +81,17 @@ class State:
                 self.members.check(wanted)
             conf_state = switch(change)
         except (ChangeRefusedError, ConfChangeError) as error:
-            return Changed(asked_by, str(error))
+            return ConfChangeResult(asked_by, str(error))
         self.members = self.members.after(wanted, conf_state, entry.index)
-        return Changed(asked_by, None)
+        return ConfChangeResult(asked_by, None)
 
     def encoder(self) -> Callable[[], bytes]:
         """Keep hold of the state as it is now; what is returned encodes it, in another thread."""
         return snapshots.encoder(self.members, self.sessions, self.machine.snapshot())
 
     def restore(self, snapshot: Snapshot) -> HostState:
-        """Put the state machine into the state of a snapshot; what is left to do is `take_over`. Takes its time, and
-        may run in another thread while nothing is applied.
+        """Put the state machine into the state of a snapshot; what is left to do is `install_snapshot`. Takes its time,
+        and may run in another thread while nothing is applied.
 
         Raises ValueError if it is no snapshot.
         """
@@ -99,7 +99,7 @@ class State:
         self.machine.restore(state.machine)
         return state
 
-    def take_over(self, index: int, restored: HostState) -> None:
+    def install_snapshot(self, index: int, restored: HostState) -> None:
         """The rest of the state at `index`."""
         self.members = restored.members
         self.sessions = restored.sessions

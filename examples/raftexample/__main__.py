@@ -26,7 +26,7 @@ from examples.host.host import Host
 from examples.host.machine import ChangeRefusedError
 from examples.host.settings import Settings
 from examples.host.wire import check_peer_url
-from examples.raftexample.http import MAX_LINE_BYTES, Face
+from examples.raftexample.http import MAX_LINE_BYTES, HttpApi
 from examples.raftexample.kv import KeyValueStore
 from pyraft import Config, RawNode
 
@@ -115,10 +115,12 @@ class Node:
             peers=options.urls,
             settings=Settings(snapshot_entries=options.snapshot_count, catch_up_entries=options.snapshot_count // 2),
         )
-        self.face = Face(self.host, self.replica, self.store, cluster=options.cluster_name, go_compat=options.go_compat)
+        self.api = HttpApi(
+            self.host, self.replica, self.store, cluster=options.cluster_name, go_compat=options.go_compat
+        )
         self.client_port = 0
         self._runner = web.AppRunner(
-            self.face.application(),
+            self.api.application(),
             access_log=None,
             keepalive_timeout=30.0,
             shutdown_timeout=_DRAIN_SECONDS,
@@ -149,8 +151,8 @@ class Node:
 
     async def stop(self) -> None:
         """Let another node lead, finish what is under way, and close. Raises DiskError."""
-        await self.replica.hand_over(_HAND_OVER_SECONDS)
-        self.face.is_closing = True
+        await self.replica.transfer_leadership(_HAND_OVER_SECONDS)
+        self.api.is_closing = True
         await self._runner.cleanup()
         await self.host.close()
         if self.recording is not None:

@@ -41,11 +41,11 @@ class FailedError(Exception):
 class Chaos:
     """The one who kills, and the one who counts."""
 
-    def __init__(self, cluster: ClusterProcesses, client: Client, load: Load, chance: random.Random) -> None:
+    def __init__(self, cluster: ClusterProcesses, client: Client, load: Load, rng: random.Random) -> None:
         self.cluster = cluster
         self.client = client
         self.load = load
-        self.chance = chance
+        self.rng = rng
         self.kills = 0
         self.pauses = 0
         self.longest_gap = 0.0
@@ -58,25 +58,25 @@ class Chaos:
         self.load.begin(writers=4 * len(self.cluster.nodes), readers=4 * len(self.cluster.nodes))
         await self._wait_for_writes(50)
         while self.kills < kills:
-            if self.chance.random() < 0.2:
+            if self.rng.random() < 0.2:
                 await self._pause_one()
             else:
                 await self._kill_some(kills - self.kills)
             self._tell()
-            await self._wait_for_writes(self.chance.choice([1, 20, 100]))
+            await self._wait_for_writes(self.rng.choice([1, 20, 100]))
         await self.load.end()
         self._check_load()
         await self._check_rest()
 
     async def _kill_some(self, at_most: int) -> None:
         """Kill one node or, rarely, more than one; start them again a little later."""
-        many = self.chance.choices([1, 2, len(self.cluster.nodes)], [80, 15, 5])[0]
+        many = self.rng.choices([1, 2, len(self.cluster.nodes)], [80, 15, 5])[0]
         victims = await self._choose(min(many, at_most, len(self.cluster.nodes)))
         for victim in victims:
             self.cluster.kill(victim)
             self.kills += 1
         for victim in victims:
-            await asyncio.sleep(self.chance.choice([0.0, 0.3, 1.0]) * self.chance.random())
+            await asyncio.sleep(self.rng.choice([0.0, 0.3, 1.0]) * self.rng.random())
             self.cluster.start(victim)
 
     async def _pause_one(self) -> None:
@@ -84,7 +84,7 @@ class Chaos:
         (victim,) = await self._choose(1)
         self.cluster.pause(victim)
         self.pauses += 1
-        await asyncio.sleep(0.5 + 2.0 * self.chance.random())
+        await asyncio.sleep(0.5 + 2.0 * self.rng.random())
         self.cluster.resume(victim)
 
     async def _choose(self, count: int) -> list[int]:
@@ -92,10 +92,10 @@ class Chaos:
         told = await self.cluster.statuses(self.client)
         ids = list(self.cluster.nodes)
         leader = next((id for id, status in told.items() if status.leader == id), None)
-        if leader is None or self.chance.random() < 0.4:
-            return self.chance.sample(ids, count)
+        if leader is None or self.rng.random() < 0.4:
+            return self.rng.sample(ids, count)
         ids.remove(leader)
-        return [leader, *self.chance.sample(ids, count - 1)]
+        return [leader, *self.rng.sample(ids, count - 1)]
 
     async def _wait_for_writes(self, count: int) -> None:
         """Until so many more writes have been acknowledged; by nodes that all run again, this must not take long."""
@@ -148,14 +148,14 @@ class Chaos:
 
 async def run(directory: Path, nodes: int, kills: int, seed: int, tick_ms: int) -> None:
     """Raises FailedError, NodeDiedError, TimeoutError or ProtocolError if anything is not as promised."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     options = ["--snapshot-count", str(_SNAPSHOT_ENTRIES), "--tick-ms", str(tick_ms)]
     with ClusterProcesses(directory, nodes, options) as cluster:
         async with (
             Client(cluster.urls, seconds=_CLIENT_SECONDS) as client,
-            Load(client, lambda: list(cluster.nodes), chance) as load,
+            Load(client, lambda: list(cluster.nodes), rng) as load,
         ):
-            await Chaos(cluster, client, load, chance).run(kills)
+            await Chaos(cluster, client, load, rng).run(kills)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

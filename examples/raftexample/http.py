@@ -55,7 +55,7 @@ class ProblemError(Exception):
         self.headers: dict[str, str] = {}
 
 
-class Face:
+class HttpApi:
     """Answers clients, from one replica of the store."""
 
     def __init__(self, host: Host, replica: Replica, store: kv.KeyValueStore, *, cluster: str, go_compat: bool) -> None:

@@ -100,13 +100,13 @@ class Load:
     Leaving the `with` block stops them at once.
     """
 
-    def __init__(self, store: Store, nodes: Callable[[], list[int]], chance: random.Random) -> None:
+    def __init__(self, store: Store, nodes: Callable[[], list[int]], rng: random.Random) -> None:
         self.store = store
         self.registers: list[Register] = []
         self.counts = Counts()
         self.violations: list[str] = []
         self._nodes = nodes
-        self._chance = chance
+        self._rng = rng
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
@@ -170,8 +170,8 @@ class Load:
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
             # Mostly keys that are being written, and now and then one from long ago.
-            recent = self.registers if self._chance.random() < 0.1 else self.registers[-12:]
-            await self._read_one(self._chance.choice(recent), self._pick())
+            recent = self.registers if self._rng.random() < 0.1 else self.registers[-12:]
+            await self._read_one(self._rng.choice(recent), self._pick())
 
     async def _read_one(self, register: Register, node: int) -> None:
         oldest = register.oldest_allowed
@@ -189,7 +189,7 @@ class Load:
             self.violations.append(f"GET /{register.key} on node {node}, from {began:.3f} to {ended:.3f} s: {wrong}")
 
     def _pick(self) -> int:
-        return self._chance.choice(self._nodes())
+        return self._rng.choice(self._nodes())
 
     async def check_everything(self, nodes: list[int]) -> int:
         """Read every key on every node, as it lies there; return how many keys there are. To be called at rest, once

@@ -24,7 +24,7 @@ def handle_snapshot_appended(r: Raft, index: u64) -> None:
     r.log.unstable.stable_snapshot_to(index)
     if r.log.unstable.snapshot is None:
         r.applied_config = None
-    r.log.take_back_up_to(index)
+    r.log.acknowledge_applied_up_to(index)
     if not r.log.has_handed_out():
         r.changes_applied = 0
     _applied_to(r, index if index > r.log.applied else r.log.applied)
@@ -35,7 +35,7 @@ def handle_applied(r: Raft, index: u64, payload_bytes: u64, changes: u64) -> Non
     that comes twice, or that a snapshot has overtaken, gives nothing back: neither what may be handed out nor the
     leader's quota; and it says nothing about membership changes.
     """
-    was_out = r.log.take_back(index)
+    was_out = r.log.acknowledge_applied(index)
     if was_out and changes != 0:
         _check_changes(r, changes, index)
     _applied_to(r, index if index > r.log.applied else r.log.applied)

@@ -18,7 +18,7 @@ from pyraft.anomalies import Anomalies
 from pyraft.config import Config
 from pyraft.lease import LeaderLease, LeasePromise
 from pyraft.log import RaftLog
-from pyraft.log_reader import source_of
+from pyraft.log_reader import reader_of
 from pyraft.quota import UncommittedQuota
 from pyraft.read_queue import PendingRead, ReadQueue
 from pyraft.ready import AbortedRead, ReadState, RefusedConfChange
@@ -77,7 +77,7 @@ class Raft:
 
         # The log and the others.
         self.log = RaftLog(
-            source_of(config.storage),
+            reader_of(config.storage),
             config.max_committed_size_per_ready or config.max_size_per_msg,
         )
         self.tracker = ProgressTracker(config.max_inflight_msgs, config.inflight_bytes())

@@ -36,7 +36,7 @@ def ask_leader(r: Raft, from_: u64, context: bytes) -> ReadDropReason | None:
     return None
 
 
-def pass_on(r: Raft, from_: u64, context: bytes) -> ReadDropReason | None:
+def forward_read(r: Raft, from_: u64, context: bytes) -> ReadDropReason | None:
     """Send a read on to the leader. There is no answer on the wire for one that the leader cannot take."""
     if r.leader == NONE_ID:
         return ReadDropReason.NO_LEADER
@@ -51,7 +51,7 @@ def pass_on(r: Raft, from_: u64, context: bytes) -> ReadDropReason | None:
     return None
 
 
-def take_back(r: Raft, context: bytes) -> bool:
+def pop_forwarded_read(r: Raft, context: bytes) -> bool:
     """A read that this node passed on has come back to it, for somebody took it for the leader; False if it is not
     waiting any more: a copy of one that has been answered, or one of an earlier life of this node.
     """
@@ -71,7 +71,7 @@ def handle_answer(r: Raft, m: Message) -> None:
         r.anomalies.ignored_read_answers += 1
         return
     context = m.entries[0].data
-    if m.index > r.log.last_index() + _FURTHEST_AHEAD or not take_back(r, context):
+    if m.index > r.log.last_index() + _FURTHEST_AHEAD or not pop_forwarded_read(r, context):
         r.anomalies.ignored_read_answers += 1
         return
     r.read_states.append(ReadState(m.index, context))

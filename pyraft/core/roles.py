@@ -118,12 +118,12 @@ def read_index(r: Raft, from_: u64, context: bytes) -> ReadDropReason | None:
         return reads.ask_leader(r, from_, context)
     if r.role is not FOLLOWER:
         return ReadDropReason.CAMPAIGNING
-    return reads.pass_on(r, from_, context)
+    return reads.forward_read(r, from_, context)
 
 
 def read_index_passed_on(r: Raft, from_: u64, context: bytes) -> None:
     """Take a read that another node has passed on; it may be one of this node's own that has come back."""
-    if from_ == r.id and not reads.take_back(r, context):
+    if from_ == r.id and not reads.pop_forwarded_read(r, context):
         r.anomalies.dropped_reads += 1
         return
     reason = read_index(r, from_, context)
@@ -140,7 +140,7 @@ def transfer_leader(r: Raft, target: u64) -> TransferRefusal | None:
         return transfer.start(r, target)
     if r.role is not FOLLOWER:
         return TransferRefusal.CAMPAIGNING
-    return transfer.pass_on(r, target)
+    return transfer.forward_request(r, target)
 
 
 def forget_leader(r: Raft) -> None:

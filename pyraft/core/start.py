@@ -30,7 +30,7 @@ def new_raft(config: Config) -> Raft:
     """
     r = Raft(config)
     _check_log(r)
-    hard_state, conf_state = r.log.source.initial_state()
+    hard_state, conf_state = r.log.reader.initial_state()
     _check_hard_state(r, hard_state)
     covered = _check_snapshot(r)
     if r.tracer is not None:
@@ -49,17 +49,17 @@ def new_raft(config: Config) -> Raft:
 
 
 def _check_log(r: Raft) -> None:
-    first: u64 = r.log.source.first_index()
-    last: u64 = r.log.source.last_index()
+    first: u64 = r.log.reader.first_index()
+    last: u64 = r.log.reader.last_index()
     if first < 1 or first > last + 1:
         raise StorageError(f"first_index() is {first} and last_index() {last}; the first is at most one above the last")
     index: u64 = last - _CHECKED_ENTRIES
     if index < first - 1:
         index = first - 1
-    previous: u64 = r.log.source.term_or_unknown(index)
+    previous: u64 = r.log.reader.term_or_unknown(index)
     while previous != UNKNOWN and index < last:
         index += 1
-        term: u64 = r.log.source.term_or_unknown(index)
+        term: u64 = r.log.reader.term_or_unknown(index)
         if term != UNKNOWN and term < previous:
             raise StorageError(f"entry {index} has term {term}, less than {previous} of the one before it")
         previous = term
@@ -74,8 +74,8 @@ def _check_hard_state(r: Raft, state: HardState) -> None:
             raise StorageError(f"{state!r} holds a number outside [0, 2^63)")
     if state.term == 0 and state.vote != NONE_ID:
         raise StorageError(f"{state!r} votes in term 0, where there are no elections")
-    first: u64 = r.log.source.first_index()
-    last: u64 = r.log.source.last_index()
+    first: u64 = r.log.reader.first_index()
+    last: u64 = r.log.reader.last_index()
     if not state.is_empty() and not first - 1 <= state.commit <= last:
         raise StorageError(
             f"{state!r} has a commit index outside [{first - 1}, {last}]: entries or a snapshot written before it are "
@@ -85,13 +85,13 @@ def _check_hard_state(r: Raft, state: HardState) -> None:
 
 def _check_snapshot(r: Raft) -> u64:
     """The index of the snapshot: what the application starts from. While one is being made, it is taken to exist."""
-    snapshot = r.log.source.snapshot_or_none()
+    snapshot = r.log.reader.snapshot_or_none()
     if snapshot is None:
-        return r.log.source.first_index() - 1
+        return r.log.reader.first_index() - 1
     index: u64 = snapshot.metadata.index
-    if index > r.log.source.last_index():
-        raise StorageError(f"the snapshot is at {index}, beyond the last index {r.log.source.last_index()}")
-    term: u64 = r.log.source.term_or_unknown(index)
+    if index > r.log.reader.last_index():
+        raise StorageError(f"the snapshot is at {index}, beyond the last index {r.log.reader.last_index()}")
+    term: u64 = r.log.reader.term_or_unknown(index)
     if term != UNKNOWN and term != snapshot.metadata.term:
         raise StorageError(f"the snapshot at {index} has term {snapshot.metadata.term}, the log has {term} there")
     return index

@@ -34,13 +34,13 @@ def start(r: Raft, target: u64) -> TransferRefusal | None:
     r.election_elapsed = 0
     r.lead_transferee = target
     if progress.match == r.log.last_index():
-        _invite(r, target)
+        _send_timeout_now(r, target)
     else:
         replication.maybe_send_append(r, progress, True)
     return None
 
 
-def pass_on(r: Raft, target: u64) -> TransferRefusal | None:
+def forward_request(r: Raft, target: u64) -> TransferRefusal | None:
     """Ask the leader, from a follower; what becomes of it cannot be known here."""
     if r.leader == NONE_ID:
         return TransferRefusal.NO_LEADER
@@ -51,9 +51,9 @@ def pass_on(r: Raft, target: u64) -> TransferRefusal | None:
 def finish(r: Raft, progress: Progress) -> None:
     """Invite the target to campaign once it has the whole log, at each acknowledgement anew: one may get lost."""
     if progress.match == r.log.last_index():
-        _invite(r, progress.id)
+        _send_timeout_now(r, progress.id)
 
 
-def _invite(r: Raft, target: u64) -> None:
+def _send_timeout_now(r: Raft, target: u64) -> None:
     r.send(Message(MSG_TIMEOUT_NOW, target))
     r.lease.is_transferred = True

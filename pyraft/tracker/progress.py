@@ -7,8 +7,8 @@ Three states. Probe: where the logs part is unknown, so one MsgApp at a time, an
 agree up to `match`; messages follow each other without waiting, as many as the window of `inflights` allows, and `next`
 runs ahead. Snapshot: the follower needs entries that the leader no longer has; nothing is sent until it answers.
 
-Laws: match < next; `match` falls only by `restart`; `inflights` is empty but in Replicate; in Snapshot nothing is under
-way but the snapshot.
+Invariants: match < next; `match` falls only by `restart`; `inflights` is empty but in Replicate; in Snapshot nothing is
+under way but the snapshot.
 
 Source: thesis §10.2.1; etcd tracker/progress.go, tracker/state.go.
 """

@@ -4,8 +4,8 @@ The configuration and the Progress of every member, replaced together by `instal
 them hold the same Progress objects in the order of their ids: whatever visits followers does so in that order, and no
 order of a dict or set gets into a message.
 
-Laws: the ids in `progress` are exactly the members of `config`; `is_learner` is set on exactly its `learners`. Counting
-here gives what `pyraft.quorum` says, without allocating in groups of the usual size.
+Invariants: the ids in `progress` are exactly the members of `config`; `is_learner` is set on exactly its `learners`.
+Counting here gives what `pyraft.quorum` says, without allocating in groups of the usual size.
 
 Source: thesis §3.5.3, §4.3; etcd tracker/tracker.go.
 """

@@ -3,7 +3,7 @@
 A script is a string of moves — an election, a membership change, a follower cut off until it needs a snapshot, plain
 noise (`rafttest.generate.moves`) — and each script weighs them differently, so that every one has a character.
 
-Laws: a script is a function of its seed (within one version of Python); its expected outputs are empty, for the
+Invariants: a script is a function of its seed (within one version of Python); its expected outputs are empty, for the
 reference to fill in (`reference.compare`). It may make the reference panic: the recorded trace then ends there.
 """
 

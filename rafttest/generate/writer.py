@@ -3,8 +3,8 @@
 It never sees a cluster. Its belief — who leads, who votes, how long the log is — is often right, so that clusters make
 progress, and sometimes wrong, which is where the odd states are. `rafttest.generate.moves` says what it does with it.
 
-Laws: no command names a node before it is created, except as a member or to drop its messages; `last` and `applied`
-count only what was proposed to a leader that is likely to lead.
+Invariants: no command names a node before it is created, except as a member or to drop its messages; `last` and
+`applied` count only what was proposed to a leader that is likely to lead.
 """
 
 from __future__ import annotations

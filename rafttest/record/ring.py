@@ -1,8 +1,8 @@
 """Ring: the segments of one recording on disk, written one after the other, the oldest deleted.
 
-Laws: all segments of the node together stay below `total_bytes`, or are one (a segment is as long as its first state,
-`segment_bytes` and one write take); nothing is overwritten; a file that this node's ring did not write is not touched.
-Whoever calls deals with OSError.
+Invariants: all segments of the node together stay below `total_bytes`, or are one (a segment is as long as its first
+state, `segment_bytes` and one write take); nothing is overwritten; a file that this node's ring did not write is not
+touched. Whoever calls deals with OSError.
 """
 
 from __future__ import annotations

@@ -61,10 +61,10 @@ _NUMBERS: Final = (
         "kept_bytes",
         "reads_confirmed",
         "reads_last",
-        "told_term",
-        "told_vote",
-        "told_commit",
-        "told_leader",
+        "prev_term",
+        "prev_vote",
+        "prev_commit",
+        "prev_leader",
         "append_term",
     ),
     *("appended_index", "appended_term", "snapshot_index", "applied_index"),
@@ -78,7 +78,7 @@ _FLAGS: Final = (
     "snapshot_in_progress",
     "awaits_advance",
 )
-_ROLES: Final = ("role", "told_role")
+_ROLES: Final = ("role", "prev_role")
 _MESSAGES: Final = ("msgs", "msgs_after_append", "self_messages")
 _READS: Final = ("reads_pending", "postponed_reads")
 _REASONS: Final = tuple(ReadDropReason)
@@ -315,11 +315,11 @@ def decode_state(fields: Fields) -> CoreState:
             [RefusedConfChange(one.number(), one.text()) for one in _items(fields, "refused_conf_changes")]
         ),
         anomalies=_anomalies_from(fields.take("anomalies")),
-        told_term=numbers["told_term"],
-        told_vote=numbers["told_vote"],
-        told_commit=numbers["told_commit"],
-        told_leader=numbers["told_leader"],
-        told_role=roles["told_role"],
+        prev_term=numbers["prev_term"],
+        prev_vote=numbers["prev_vote"],
+        prev_commit=numbers["prev_commit"],
+        prev_leader=numbers["prev_leader"],
+        prev_role=roles["prev_role"],
         awaits_advance=flags["awaits_advance"],
         self_messages=messages["self_messages"],
         append_term=numbers["append_term"],

@@ -1,7 +1,7 @@
 """Observer: who watches a run, and must not touch it. A run without one pays a comparison an event.
 
-A viewer derives from it. It may read whatever it likes of the world and its nodes, but draws nothing from their random
-numbers and changes nothing, so that a watched run has the same trace hash.
+A viewer derives from it. It may read whatever it likes of the simulation and its nodes, but draws nothing from their
+random numbers and changes nothing, so that a watched run has the same trace hash.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from raftpb.message import Message
 
 if TYPE_CHECKING:
-    from rafttest.sim.simulation import World
+    from rafttest.sim.simulation import Simulation
 
 
 class Observer:
     """Told of everything, each time before it happens unless it says otherwise."""
 
-    def begins(self, world: World) -> None:
-        """A run begins in this world, which has no nodes yet."""
+    def begins(self, sim: Simulation) -> None:
+        """A run begins in this simulation, which has no nodes yet."""
 
     def noted(self, text: str, m: Message | None) -> None:
         """An event of the trace, and the message that it is about, if it is about one."""

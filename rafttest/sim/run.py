@@ -15,7 +15,7 @@ from rafttest.sim.load.workload import Workload
 from rafttest.sim.observer import Observer
 from rafttest.sim.options import FEWEST_EVENTS, FEWEST_TICKS, Options, draw, laws_off
 from rafttest.sim.schedule import TICK
-from rafttest.sim.simulation import World
+from rafttest.sim.simulation import Simulation
 
 _MOST_ROUNDS: Final = 20
 """A cluster whose nodes are all lost comes to no more events however long one waits."""
@@ -37,72 +37,72 @@ def run(seed: int, keeps_all: bool = False, observer: Observer | None = None, op
     """Faults first, then healing; stops at the first violation. `keeps_all`: `last_events` holds the whole trace.
     `observer` sees all of it. `options`: what the seed stands for, if some of it is to be left out.
     """
-    world = World(draw(seed) if options is None else options)
-    world.keeps_all = keeps_all
-    world.observer = observer
+    sim = Simulation(draw(seed) if options is None else options)
+    sim.keeps_all = keeps_all
+    sim.observer = observer
     if observer is not None:
-        observer.begins(world)
+        observer.begins(sim)
     violation: Violation | None = None
-    amnesia = Amnesia(world)
+    amnesia = Amnesia(sim)
     try:
-        _play(world, amnesia)
+        _play(sim, amnesia)
     except Violation as error:
         violation = error
     except Exception as error:
         violation = Violation("S24", f"{type(error).__name__} escaped: {error}")
         violation.__cause__ = error
-    if violation is not None and violation.invariant in laws_off(world.options):
-        world.count(f"{violation.invariant} broken with {world.options.knob_off} off")
+    if violation is not None and violation.invariant in laws_off(sim.options):
+        sim.count(f"{violation.invariant} broken with {sim.options.knob_off} off")
         violation = None
     if amnesia.has_struck:
-        violation = _judge(world, amnesia, violation)
-    counts = {name: count for name, count in sorted(world.counts.items()) if count}
-    counts["reads checked"] = world.checker.reads_checked
-    return Result(world.options, world.events, world.trace_hash(), counts, violation, tuple(world.recent))
+        violation = _judge(sim, amnesia, violation)
+    counts = {name: count for name, count in sorted(sim.counts.items()) if count}
+    counts["reads checked"] = sim.checker.reads_checked
+    return Result(sim.options, sim.events, sim.trace_hash(), counts, violation, tuple(sim.recent))
 
 
-def _judge(world: World, amnesia: Amnesia, violation: Violation | None) -> Violation | None:
+def _judge(sim: Simulation, amnesia: Amnesia, violation: Violation | None) -> Violation | None:
     end = amnesia.judge(violation)
     if end == UNNOTICED:
-        without_it = run(world.options.seed, options=replace(world.options, amnesia=""))
+        without_it = run(sim.options.seed, options=replace(sim.options, amnesia=""))
         if without_it.violation is not None:
             return violation
     if end:
-        world.count(end)
+        sim.count(end)
         return None
     return violation
 
 
-def _is_short(world: World) -> bool:
+def _is_short(sim: Simulation) -> bool:
     """A quiet cluster goes on until enough has happened; one whose faults were cut short on purpose does not."""
-    return world.events < FEWEST_EVENTS and world.options.ticks >= FEWEST_TICKS
+    return sim.events < FEWEST_EVENTS and sim.options.ticks >= FEWEST_TICKS
 
 
-def _play(world: World, amnesia: Amnesia) -> None:
-    options = world.options
+def _play(sim: Simulation, amnesia: Amnesia) -> None:
+    options = sim.options
     size = options.voters + options.spares
     for id in range(1, size + 1):
-        add_node(world, id)
-        if id in world.absent:
-            world.nodes[id].lose("never started")
-    workload = Workload(world)
-    tell(world, workload)
+        add_node(sim, id)
+        if id in sim.absent:
+            sim.nodes[id].lose("never started")
+    workload = Workload(sim)
+    tell(sim, workload)
     workload.begin()
-    Nemesis(world, workload).begin()
+    Nemesis(sim, workload).begin()
     amnesia.begin()
-    world.count("nodes with settings of their own", len(options.own_knobs))
-    world.count("clocks of different speed", len(options.tick_rates))
-    world.count("knobs of safety switched off", int(bool(options.knob_off)))
-    world.count("ways of reading that differ", int(options.lease_reads and bool(options.ask_quorum)))
-    world.count("heartbeats at every second tick", int(options.heartbeat_tick > 1))
+    sim.count("nodes with settings of their own", len(options.own_knobs))
+    sim.count("clocks of different speed", len(options.tick_rates))
+    sim.count("knobs of safety switched off", int(bool(options.knob_off)))
+    sim.count("ways of reading that differ", int(options.lease_reads and bool(options.ask_quorum)))
+    sim.count("heartbeats at every second tick", int(options.heartbeat_tick > 1))
     for _ in range(_MOST_ROUNDS):
-        end = world.schedule.now + options.ticks * TICK
-        while world.step(end):
+        end = sim.schedule.now + options.ticks * TICK
+        while sim.step(end):
             pass
-        if not _is_short(world):
+        if not _is_short(sim):
             break
-    absent_members = [id for conf in world.checker.confs.values() for id in world.absent if id in members_of(conf)]
-    world.count("members that never started", len(absent_members))
-    Healing(world, workload).run()
-    if world.has_suspicion and not amnesia.has_struck:
+    absent_members = [id for conf in sim.checker.confs.values() for id in sim.absent if id in members_of(conf)]
+    sim.count("members that never started", len(absent_members))
+    Healing(sim, workload).run()
+    if sim.has_suspicion and not amnesia.has_struck:
         raise Violation("S25", "a node suspects that a log has lost entries, and none has")

@@ -1,4 +1,6 @@
-"""World: what everybody in a simulation shares: time, chance, the network, the checker, and the record of the run."""
+"""Simulation: what everybody in a simulation shares: time, chance, the network, the checker, and the record of the
+run.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ from rafttest.sim.checker import history, oracle
 from rafttest.sim.checker.safety import Checker, Limits
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import DiskError
-from rafttest.sim.cluster.frame import DamagedError, unseal
-from rafttest.sim.cluster.network import Letter, Network, Parcel
+from rafttest.sim.cluster.frame import DamagedError, decode_frame
+from rafttest.sim.cluster.network import Envelope, Network, Packet
 from rafttest.sim.cluster.snapshot_stream import Piece
 from rafttest.sim.cluster.state_machine import Machines
 from rafttest.sim.load.clients import Clients
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from rafttest.sim.observer import Observer
 
 
-class World:
+class Simulation:
     """One simulation's surroundings. `nodes` ascends by id."""
 
     def __init__(self, options: Options) -> None:
@@ -121,31 +123,31 @@ class World:
         confs = [self.checker.conf, *(node.conf for node in self.nodes.values() if not node.is_lost)]
         return all(oracle.is_quorum(conf, left) for conf in confs if conf.voters)
 
-    def _arrive(self, parcel: Parcel) -> None:
-        node = self.nodes[parcel.at]
-        if isinstance(parcel, Letter) and self._is_stray(parcel):
-            self._lost(parcel.message)
+    def _arrive(self, packet: Packet) -> None:
+        node = self.nodes[packet.at]
+        if isinstance(packet, Envelope) and self._is_stray(packet):
+            self._lost(packet.message)
             return
         if not node.is_up:
-            if isinstance(parcel, Letter):
-                self._lost(parcel.message)
+            if isinstance(packet, Envelope):
+                self._lost(packet.message)
         elif node.is_paused():
-            node.wait_for_end_of_pause(lambda: self._arrive(parcel))
-        elif isinstance(parcel, Piece):
-            self.network.streams.take(parcel)
+            node.wait_for_end_of_pause(lambda: self._arrive(packet))
+        elif isinstance(packet, Piece):
+            self.network.streams.take(packet)
         else:
-            self._deliver(node, parcel)
+            self._deliver(node, packet)
 
-    def _is_stray(self, letter: Letter) -> bool:
+    def _is_stray(self, envelope: Envelope) -> bool:
         """True for what is still under way an election timeout after the last fault, and was sent before that."""
         end = self.healed + self.options.election_tick * TICK
-        return self.is_calm and letter.sent < self.healed and self.schedule.now > end
+        return self.is_calm and envelope.sent < self.healed and self.schedule.now > end
 
-    def _deliver(self, node: Node, letter: Letter) -> None:
-        m, arrived = letter.message, False
-        if letter.frame is not None:
+    def _deliver(self, node: Node, envelope: Envelope) -> None:
+        m, arrived = envelope.message, False
+        if envelope.frame is not None:
             try:
-                received = unseal(letter.frame)
+                received = decode_frame(envelope.frame)
             except DamagedError:
                 self.count("damaged messages caught")
                 self._lost(m)
@@ -154,9 +156,9 @@ class World:
                 raise Violation("N11", f"sent {m!r}, received {received!r}")
             m = received
         if self.observer is not None:
-            self.observer.arrives(node.id, letter.message, m)
+            self.observer.arrives(node.id, envelope.message, m)
         try:
-            node.receive(m, letter.sent)
+            node.receive(m, envelope.sent)
             arrived = m.to == node.id
         finally:
             if m.type is MSG_SNAP:

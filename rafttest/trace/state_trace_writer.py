@@ -3,9 +3,9 @@
     with open("run.ndjson", "w") as stream:
         env = InteractionEnv(trace_logger=StateTraceWriter(stream))
 
-Laws: one line of JSON an event, all nodes in one file, in the order in which things happened. The lines have the shape
-of the reference's example: `tag` and `event` are what its Traceetcdraft specification reads. Its validate.sh first
-sorts the lines as texts by what follows the second colon, so that is a number of fixed width which counts them.
+Invariants: one line of JSON an event, all nodes in one file, in the order in which things happened. The lines have the
+shape of the reference's example: `tag` and `event` are what its Traceetcdraft specification reads. Its validate.sh
+first sorts the lines as texts by what follows the second colon, so that is a number of fixed width which counts them.
 
 Source: etcd tla/README.md, tla/example.ndjson, tla/validate.sh.
 """

@@ -14,8 +14,8 @@ from raftpb.message import Message
 from rafttest.sim.observer import Observer
 from rafttest.sim.run import Result, run
 from rafttest.sim.schedule import TICK
-from rafttest.sim.simulation import World
-from rafttest.view.inspect import Eye
+from rafttest.sim.simulation import Simulation
+from rafttest.view.inspect import Inspector
 from rafttest.view.timeline import WORLD, Kind, Recorder, Section, State, Timeline
 
 _KINDS: Final[dict[str, Kind]] = {
@@ -66,8 +66,8 @@ class _Watcher(Observer):
     def __init__(self, seed: int) -> None:
         self.timeline = Timeline(f"seed {seed}", unit="tick", moments_per_tick=TICK)
         self.recorder = Recorder(self.timeline, self._look)
-        self._eye = Eye()
-        self._world: World | None = None
+        self._inspector = Inspector()
+        self._sim: Simulation | None = None
         self._arriving: tuple[int, Message, Message] | None = None
         """The receiver, what was sent and what is received, of the message that is noted next."""
         self._dead: dict[int, RawNode] = {}
@@ -75,10 +75,10 @@ class _Watcher(Observer):
 
     @property
     def _now(self) -> int:
-        return self._world.schedule.now if self._world is not None else 0
+        return self._sim.schedule.now if self._sim is not None else 0
 
-    def begins(self, world: World) -> None:
-        self._world = world
+    def begins(self, sim: Simulation) -> None:
+        self._sim = sim
         self.timeline.sections.append(Section(0, "faults"))
 
     def ends(self, result: Result) -> None:
@@ -100,8 +100,8 @@ class _Watcher(Observer):
         kind = _KINDS.get(word, Kind.NOTE)
         node = self._node_of(text)
         event = recorder.add(kind, self._now, node, _without_node(text) if node else text)
-        if kind is Kind.CRASH and self._world is not None:
-            core: RawNode | None = getattr(self._world.nodes.get(node), "raw", None)
+        if kind is Kind.CRASH and self._sim is not None:
+            core: RawNode | None = getattr(self._sim.nodes.get(node), "raw", None)
             if core is not None:
                 self._dead[node] = core
         if kind is Kind.START and recorder.known(node) is not None:
@@ -140,15 +140,15 @@ class _Watcher(Observer):
 
     def _is_quiet(self, id: int) -> bool:
         before, now = self.recorder.known(id), self._look(id)
-        if self._world is None or before is None or before != now:
+        if self._sim is None or before is None or before != now:
             return False
         try:
-            return not self._world.nodes[id].raw.has_ready()
+            return not self._sim.nodes[id].raw.has_ready()
         except RaftError:
             return False
 
     def _look(self, id: int) -> State | None:
-        node = self._world.nodes.get(id) if self._world is not None else None
+        node = self._sim.nodes.get(id) if self._sim is not None else None
         if node is None:
             return None
         raw = getattr(node, "raw", None)
@@ -157,15 +157,15 @@ class _Watcher(Observer):
         before = self.recorder.known(id)
         conf = before.conf if before is not None else ""
         if node.is_up and raw is not None and raw is not self._dead.get(id):
-            return self._eye.see(id, raw, node.disk.cache, node.applied, conf)
-        return self._eye.see_disk(id, node.disk.cache, conf)
+            return self._inspector.see(id, raw, node.disk.cache, node.applied, conf)
+        return self._inspector.see_disk(id, node.disk.cache, conf)
 
     def _node_of(self, text: str) -> int:
         """The node that a note names as its second word."""
         words = text.split(" ", 2)
-        if len(words) < 2 or not words[1].isdigit() or self._world is None:
+        if len(words) < 2 or not words[1].isdigit() or self._sim is None:
             return WORLD
-        options = self._world.options
+        options = self._sim.options
         return int(words[1]) if 1 <= int(words[1]) <= options.voters + options.spares else WORLD
 
 

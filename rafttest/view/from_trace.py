@@ -21,7 +21,7 @@ from rafttest.interaction.ready import RestlessError
 from rafttest.trace.command import CommandError
 from rafttest.trace.comparison import significant_lines, visible
 from rafttest.trace.file import Directive, MalformedTraceError, Trace, read_trace
-from rafttest.view.inspect import Eye
+from rafttest.view.inspect import Inspector
 from rafttest.view.timeline import WORLD, Kind, Recorder, Section, State, Timeline
 
 _REQUESTS: Final = frozenset(
@@ -139,14 +139,14 @@ class _WatchedCluster(Cluster):
         super().__init__(environment.output)
         self.recorder = Recorder(timeline, self._look)
         self.moment = 0
-        self._eye = Eye()
+        self._inspector = Inspector()
 
     def _look(self, id: int) -> State | None:
         if not 1 <= id <= len(self.nodes):
             return None
         node = self.nodes[id - 1]
         before = self.recorder.known(id)
-        return self._eye.see(id, node.raw, node.storage, 0, before.conf if before is not None else "")
+        return self._inspector.see(id, node.raw, node.storage, 0, before.conf if before is not None else "")
 
     def note(self, kind: Kind, text: str) -> None:
         """Something about no node."""

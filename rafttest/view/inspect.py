@@ -11,7 +11,7 @@ from rafttest.view.timeline import Follower, State
 _Signature = tuple[int, int, int, tuple[Entry, ...]]
 
 
-class Eye:
+class Inspector:
     """Looks at nodes again and again; a log that has not changed is the same object as before."""
 
     def __init__(self) -> None:

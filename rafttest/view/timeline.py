@@ -1,7 +1,7 @@
 """Timeline: what happened to some nodes, in order, and what each node looked like after it.
 
-One order of events; each belongs to a node or, as node 0, to the world around them. A message is sent by one event and
-received, refused or lost by any number of later ones. States are values; equal ones are the same object.
+One order of events; each belongs to a node or, as node 0, to the simulation around them. A message is sent by one event
+and received, refused or lost by any number of later ones. States are values; equal ones are the same object.
 
 Law: an event's state is what its node looked like when the next event began.
 """

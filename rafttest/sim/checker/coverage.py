@@ -38,12 +38,12 @@ _PROBE, _REPLICATE, _SNAPSHOT = (
 )
 
 
-class Sightings:
+class Coverage:
     """What one node has been through in its present life."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.world = node.world
+        self.sim = node.sim
         self._probed: set[int] = set()
         self._woken: set[int] = set()
         self._sent_snapshots: set[int] = set()
@@ -54,10 +54,10 @@ class Sightings:
         self._last_reads: dict[bytes, int] = {}
 
     def _count(self, what: str, many: int = 1) -> None:
-        self.world.count(what, many)
+        self.sim.count(what, many)
 
     def _life(self) -> Life:
-        return self.world.checker.lives[self.node.id]
+        return self.sim.checker.lives[self.node.id]
 
     # -- messages
 
@@ -141,13 +141,13 @@ class Sightings:
             return
         if not self.node.raw.basic_status().committed_in_term:
             self._count("reads postponed until the first commit of a term")
-        elif self.world.options.lease_reads and self._invited_in == life.term:
+        elif self.sim.options.lease_reads and self._invited_in == life.term:
             self._count("reads refused the lease after an invitation")
 
     def leaving(self, m: Message) -> None:
         """`m` leaves the node."""
         t, node = m.type, self.node
-        if t is MSG_APP and self.world.options.batch_append:
+        if t is MSG_APP and self.sim.options.batch_append:
             self._count("appends of several proposals", int(len(m.entries) > 1))
         if t is MSG_SNAP:
             self._sent_snapshots.add(m.to)
@@ -156,7 +156,7 @@ class Sightings:
         elif t is MSG_VOTE_RESP:
             self._count("votes given by learners", int(not m.reject and node.id in node.conf.learners))
         elif t is MSG_VOTE or t is MSG_PRE_VOTE:
-            removed = node.id not in oracle.members_of(self.world.checker.conf)
+            removed = node.id not in oracle.members_of(self.sim.checker.conf)
             self._count("campaigns of removed nodes", int(removed))
 
     # -- what the node shows
@@ -165,7 +165,7 @@ class Sightings:
         """The node is about to be judged; the checker still knows what it was."""
         life, role = self._life(), status.soft_state.role
         if status.anomalies.log_loss_suspected:
-            self.world.has_suspicion = True
+            self.sim.has_suspicion = True
         leads_on = role is Role.StateLeader and life.term == status.term
         if self._transferee and not status.lead_transferee:
             self._count("transfers aborted", int(leads_on))
@@ -181,7 +181,7 @@ class Sightings:
         self._sent_snapshots.clear()
         self._count("elections")
         self._count("elections in a joint configuration", int(bool(conf.voters_outgoing)))
-        self._count("elections behind the commit index of another", int(commit < self.world.checker.highest))
+        self._count("elections behind the commit index of another", int(commit < self.sim.checker.highest))
 
     def ticked(self, led_in: int, last_before: int) -> None:
         """Time has passed for the leader of term `led_in`, whose log ended at `last_before`."""
@@ -198,11 +198,11 @@ class Sightings:
 
     def crashing(self) -> None:
         """The node is about to crash."""
-        lives, id = self.world.checker.lives, self.node.id
+        lives, id = self.sim.checker.lives, self.node.id
         if self._life().role is Role.StateLeader and self.node.conf.voters_outgoing:
             self._count("leaders crashed in a joint configuration")
         handing = [other for other in lives if lives[other].transferee == id and lives[other].role is Role.StateLeader]
-        self._count("transfers to a node that crashed", int(any(self.world.nodes[one].is_up for one in handing)))
+        self._count("transfers to a node that crashed", int(any(self.sim.nodes[one].is_up for one in handing)))
 
     def windows(self) -> None:
         """The leader's progress is looked at anyway."""
@@ -223,7 +223,7 @@ class Sightings:
 
     def _entries(self, entries: list[Entry], is_log_kept: bool) -> None:
         life = self._life()
-        if life.role is Role.StateLeader and len(entries[0].data) > self.world.options.max_uncommitted_entries_size:
+        if life.role is Role.StateLeader and len(entries[0].data) > self.sim.options.max_uncommitted_entries_size:
             self._count("single proposals over the limit taken", int(entries[0].term == life.term))
         cut = life.mirror.last() + 1 - entries[0].index
         if cut <= 0 or not is_log_kept:
@@ -231,13 +231,13 @@ class Sightings:
         self._count("tails replaced")
         self._count("tails of three or more replaced", int(cut > 2))
         self._count("tails replaced while a write is under way", int(bool(self.node.threads.append_work)))
-        lives, index = self.world.checker.lives, entries[0].index
+        lives, index = self.sim.checker.lives, entries[0].index
         term = life.mirror.term(index)
         holders = [id for id, other in lives.items() if term_on(other.durable, index) == term]
         self._count("old entries of a majority overwritten", int(oracle.is_quorum(life.conf, holders)))
 
     def _has_conflict(self) -> bool:
-        checker, mirror = self.world.checker, self._life().mirror
+        checker, mirror = self.sim.checker, self._life().mirror
         last = min(mirror.last(), checker.highest)
         truth = checker.truth.get(last)
         return mirror.last() > checker.highest or (truth is not None and mirror.term(last) not in {0, truth.term})
@@ -280,13 +280,13 @@ class Sightings:
             self._count("compactions past a paused follower", len(past))
 
 
-_ARRIVING: Final[dict[MessageType, Callable[[Sightings, Message, int], Callable[[], None] | None]]] = {
-    MSG_APP_RESP: Sightings._acknowledgement,
-    MSG_HEARTBEAT_RESP: Sightings._heartbeat_answer,
-    MSG_VOTE: Sightings._vote_request,
-    MSG_PRE_VOTE: Sightings._vote_request,
-    MSG_PRE_VOTE_RESP: Sightings._pre_vote,
-    MSG_VOTE_RESP: Sightings._vote,
-    MSG_TIMEOUT_NOW: Sightings._invitation,
-    MSG_READ_INDEX: Sightings._read,
+_ARRIVING: Final[dict[MessageType, Callable[[Coverage, Message, int], Callable[[], None] | None]]] = {
+    MSG_APP_RESP: Coverage._acknowledgement,
+    MSG_HEARTBEAT_RESP: Coverage._heartbeat_answer,
+    MSG_VOTE: Coverage._vote_request,
+    MSG_PRE_VOTE: Coverage._vote_request,
+    MSG_PRE_VOTE_RESP: Coverage._pre_vote,
+    MSG_VOTE_RESP: Coverage._vote,
+    MSG_TIMEOUT_NOW: Coverage._invitation,
+    MSG_READ_INDEX: Coverage._read,
 }

@@ -1,7 +1,7 @@
 """Markers: what a run must have been through for its silence to mean anything. A million schedules that never install a
 snapshot over a conflicting tail say nothing about that.
 
-Each is a name that `World.count` counts under, and what it means. `sightings` sees most of them.
+Each is a name that `Simulation.count` counts under, and what it means. `sightings` sees most of them.
 """
 
 from __future__ import annotations

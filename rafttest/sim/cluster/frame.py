@@ -22,13 +22,13 @@ class DamagedError(Exception):
     """The bytes are not those that were sent, or written."""
 
 
-def seal(m: Message) -> bytes:
+def encode_frame(m: Message) -> bytes:
     """What goes over the wire."""
     data = encode_message(m)
     return crc32(data).to_bytes(_CRC_BYTES, "big") + data
 
 
-def unseal(frame: bytes) -> Message:
+def decode_frame(frame: bytes) -> Message:
     """What came over the wire. Raises DamagedError."""
     data = frame[_CRC_BYTES:]
     if crc32(data).to_bytes(_CRC_BYTES, "big") != frame[:_CRC_BYTES]:

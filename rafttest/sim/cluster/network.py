@@ -13,7 +13,7 @@ from typing import Final
 
 from raftpb.enums import MSG_SNAP
 from raftpb.message import Message
-from rafttest.sim.cluster.frame import flip, seal
+from rafttest.sim.cluster.frame import encode_frame, flip
 from rafttest.sim.cluster.snapshot_stream import Piece, Streams
 from rafttest.sim.options import Options
 from rafttest.sim.schedule import TICK, Schedule
@@ -24,7 +24,7 @@ _REMEMBERED: Final = 64
 """Messages that may come back long after they were sent."""
 
 
-class Letter:
+class Envelope:
     """A message on its way to node `at`, which is not always the one it is for. `sent`: the moment when it left.
     `frame`: its bytes, perhaps damaged, where there is a wire.
     """
@@ -43,7 +43,7 @@ class Letter:
         return self.message.from_
 
 
-Parcel = Letter | Piece
+Packet = Envelope | Piece
 
 
 class Network:
@@ -54,7 +54,7 @@ class Network:
         schedule: Schedule,
         random: Random,
         options: Options,
-        arrive: Callable[[Parcel], None],
+        arrive: Callable[[Packet], None],
         lost: Callable[[Message], None],
         count: Callable[[str], None] | None = None,
     ) -> None:
@@ -64,8 +64,8 @@ class Network:
         self.is_calm = False
         """No faults any more, and every message takes a fraction of a tick."""
         self.cut: set[Link] = set()
-        self.clogged: dict[Link, list[Parcel]] = {}
-        self.past: deque[Parcel] = deque(maxlen=_REMEMBERED)
+        self.clogged: dict[Link, list[Packet]] = {}
+        self.past: deque[Packet] = deque(maxlen=_REMEMBERED)
         self.slow: dict[int, int] = {}
         """By how much nodes are slower than they should be."""
         self.ids: list[int] = []
@@ -84,42 +84,42 @@ class Network:
         if options.piece_bytes and m.type is MSG_SNAP:
             self.streams.begin(m)
             return
-        letter = Letter(m, m.to, self.schedule.now, seal(m) if options.has_wire else None)
+        envelope = Envelope(m, m.to, self.schedule.now, encode_frame(m) if options.has_wire else None)
         if not self.is_calm and options.misdirect and self._bad.random() < options.misdirect and self.ids:
-            letter.at = self._bad.choice(self.ids)
-        self._transmit(letter)
+            envelope.at = self._bad.choice(self.ids)
+        self._transmit(envelope)
 
-    def _transmit(self, parcel: Parcel) -> None:
-        options, random, link = self.options, self.random, (parcel.from_, parcel.at)
-        self.past.append(parcel)
+    def _transmit(self, packet: Packet) -> None:
+        options, random, link = self.options, self.random, (packet.from_, packet.at)
+        self.past.append(packet)
         if link in self.cut or (not self.is_calm and random.random() < options.drop):
-            if isinstance(parcel, Letter):
-                m = parcel.message
+            if isinstance(packet, Envelope):
+                m = packet.message
                 self.schedule.after(random.randrange(1, TICK), lambda: self._lost(m))
         elif link in self.clogged:
-            self.clogged[link].append(parcel)
+            self.clogged[link].append(packet)
         else:
-            self._carry(parcel, self._delay(parcel.from_))
+            self._carry(packet, self._delay(packet.from_))
             if not self.is_calm and random.random() < options.duplicate:
                 self.copies += 1
-                self._bring(parcel, self._delay(parcel.from_) * random.choice((1, 1, 5, 20)))
+                self._bring(packet, self._delay(packet.from_) * random.choice((1, 1, 5, 20)))
 
     def _whole(self, m: Message) -> None:
-        self._arrive(Letter(m, m.to, self.schedule.now))
+        self._arrive(Envelope(m, m.to, self.schedule.now))
 
     def repeat_one_of_old(self, about: int) -> bool:
         """Let something from or to node `about` arrive once more; False if nothing is remembered."""
         known = [one for one in self.past if about in {one.from_, one.at}]
         if known:
-            parcel = known[self.random.randrange(len(known))]
-            self._bring(parcel, self._delay(parcel.from_))
+            packet = known[self.random.randrange(len(known))]
+            self._bring(packet, self._delay(packet.from_))
         return bool(known)
 
     def release(self, links: list[Link]) -> None:
         """What the clogged `links` held arrives at about the same time."""
         for link in links:
-            for parcel in self.clogged.pop(link, []):
-                self._carry(parcel, self.random.randrange(1, TICK))
+            for packet in self.clogged.pop(link, []):
+                self._carry(packet, self.random.randrange(1, TICK))
 
     def release_first(self, link: Link) -> None:
         """The first of what the clogged `link` holds arrives."""
@@ -135,25 +135,25 @@ class Network:
         self._last_arrival.clear()
         self.release(list(self.clogged))
 
-    def _carry(self, parcel: Parcel, moments: int) -> None:
+    def _carry(self, packet: Packet, moments: int) -> None:
         """Let it arrive, on a link that keeps the order not before what was sent earlier. Copies hold nobody up."""
         if self.options.is_fifo:
-            link = (parcel.from_, parcel.at)
+            link = (packet.from_, packet.at)
             time = max(self._last_arrival.get(link, 0), self.schedule.now + moments)
             self._last_arrival[link] = time
             moments = time - self.schedule.now
-        self._bring(parcel, moments)
+        self._bring(packet, moments)
 
-    def _bring(self, parcel: Parcel, moments: int) -> None:
+    def _bring(self, packet: Packet, moments: int) -> None:
         if not self.is_calm and self.options.corrupt and self._bad.random() < self.options.corrupt:
-            parcel = self._damaged(parcel)
-        self.schedule.after(moments, lambda: self._arrive(parcel))
+            packet = self._damaged(packet)
+        self.schedule.after(moments, lambda: self._arrive(packet))
 
-    def _damaged(self, parcel: Parcel) -> Parcel:
-        if isinstance(parcel, Piece):
-            return parcel.damaged(flip(parcel.data, self._bad)) if parcel.data else parcel
-        frame = flip(parcel.frame, self._bad) if parcel.frame is not None else None
-        return Letter(parcel.message, parcel.at, parcel.sent, frame)
+    def _damaged(self, packet: Packet) -> Packet:
+        if isinstance(packet, Piece):
+            return packet.damaged(flip(packet.data, self._bad)) if packet.data else packet
+        frame = flip(packet.frame, self._bad) if packet.frame is not None else None
+        return Envelope(packet.message, packet.at, packet.sent, frame)
 
     def _delay(self, sender: int) -> int:
         random, options = self.random, self.options

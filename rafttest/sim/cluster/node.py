@@ -21,7 +21,7 @@ from pyraft import (
 from raftpb.enums import ENTRY_NORMAL, MSG_APP_RESP, MSG_PROP
 from raftpb.message import Entry, Message, Snapshot
 from rafttest.sim.checker import oracle
-from rafttest.sim.checker.coverage import Sightings
+from rafttest.sim.checker.coverage import Coverage
 from rafttest.sim.checker.history import digest_after
 from rafttest.sim.checker.safety import change_of
 from rafttest.sim.checker.violation import Violation
@@ -30,7 +30,7 @@ from rafttest.sim.cluster.state_machine import decode
 from rafttest.sim.cluster.storage_threads import Threads
 from rafttest.sim.options import config_of
 from rafttest.sim.schedule import TICK, Action
-from rafttest.sim.simulation import World, describe
+from rafttest.sim.simulation import Simulation, describe
 
 _PROGRESS_EVERY = 16
 _REFUSAL_EVERY = 8
@@ -39,8 +39,8 @@ _REFUSAL_EVERY = 8
 class Node:
     """A node, its disk and its application; the disk alone survives a crash."""
 
-    def __init__(self, world: World, id: int, disk: Disk) -> None:
-        self.world = world
+    def __init__(self, sim: Simulation, id: int, disk: Disk) -> None:
+        self.sim = sim
         self.id = id
         self.disk = disk
         self.boot = 0
@@ -51,17 +51,17 @@ class Node:
         self.missed_ticks = 0
         self.waiting: set[bytes] = set()
         self._touched = 0
-        self.random = Random(f"{world.options.seed} node {id}")
-        rates = world.options.tick_rates
+        self.random = Random(f"{sim.options.seed} node {id}")
+        rates = sim.options.tick_rates
         self._tick_moments = int(TICK / rates[id - 1]) if id <= len(rates) else TICK
         self.start()
-        world.schedule.after(self.random.randrange(1, TICK), self._tick)
+        sim.schedule.after(self.random.randrange(1, TICK), self._tick)
 
     # -- life and death
 
     def start(self) -> None:
         """Read the disk and run."""
-        world, snapshot = self.world, self.disk.cache.snapshot()
+        sim, snapshot = self.sim, self.disk.cache.snapshot()
         self.boot += 1
         self.is_up = True
         self.is_busy = False
@@ -69,15 +69,15 @@ class Node:
         self.threads = Threads(self)
         self.applied = snapshot.metadata.index
         self.state = snapshot.data
-        self.machine = world.machines.at(self.state)
+        self.machine = sim.machines.at(self.state)
         self.conf = snapshot.metadata.conf_state
         self.waiting.clear()
         self.reads_waiting: list[tuple[int, bytes]] = []
-        self.started = world.schedule.now
-        self.sightings = Sightings(self)
-        world.checker.booted(self.id, self.boot, self.disk.durable, self.disk.cache, self.conf)
-        world.note(f"start {self.id}")
-        world.count("starts")
+        self.started = sim.schedule.now
+        self.coverage = Coverage(self)
+        sim.checker.booted(self.id, self.boot, self.disk.durable, self.disk.cache, self.conf)
+        sim.note(f"start {self.id}")
+        sim.count("starts")
         try:
             self.raw = self._new_core()
         except DiskError as error:
@@ -86,42 +86,42 @@ class Node:
         self.settle()
 
     def _new_core(self) -> RawNode:
-        world, o = self.world, self.world.options
+        sim, o = self.sim, self.sim.options
         may_fail = "read_fails" in o.intervals or o.fail_io[0] == self.id
-        storage = Reads(self.disk) if may_fail and not world.is_calm else self.disk.cache
-        has_own = self.id <= len(o.own_knobs) and not world.is_calm
+        storage = Reads(self.disk) if may_fail and not sim.is_calm else self.disk.cache
+        has_own = self.id <= len(o.own_knobs) and not sim.is_calm
         knobs = o.own_knobs[self.id - 1] if has_own else (o.pre_vote, o.check_quorum)
         self.has_check_quorum = knobs[1]
         return RawNode(config_of(o, self.id, storage, Random(self.random.randrange(1 << 32)), knobs))
 
     def crash(self) -> None:
         """Stop in the midst of everything."""
-        world = self.world
-        self.sightings.crashing()
+        sim = self.sim
+        self.coverage.crashing()
         self.is_up = False
         self.paused_until = 0
-        lost = self.disk.crash(world.options.kept, self.random)
-        world.network.streams.forget(self.id)
-        world.note(f"crash {self.id} lost={lost}")
-        world.count("crashes")
-        world.count("crashes that lost writes", int(lost > 0))
-        world.count("tails cut off at a start", int(self.disk.is_repaired))
-        world.count("all nodes down", int(not world.up()))
-        down = self.random.randrange(1, 4 * world.options.election_tick * TICK)
-        world.schedule.after(down, self.restart)
+        lost = self.disk.crash(sim.options.kept, self.random)
+        sim.network.streams.forget(self.id)
+        sim.note(f"crash {self.id} lost={lost}")
+        sim.count("crashes")
+        sim.count("crashes that lost writes", int(lost > 0))
+        sim.count("tails cut off at a start", int(self.disk.is_repaired))
+        sim.count("all nodes down", int(not sim.up()))
+        down = self.random.randrange(1, 4 * sim.options.election_tick * TICK)
+        sim.schedule.after(down, self.restart)
 
     def lose(self, why: str) -> None:
         """Stop, and never run again."""
-        self.world.note(f"lose {self.id} {why}")
-        self.world.count(f"nodes lost: {why}")
+        self.sim.note(f"lose {self.id} {why}")
+        self.sim.count(f"nodes lost: {why}")
         self.is_lost = True
         if self.is_up:
             self.crash()
 
     def fail(self, error: DiskError, has_core: bool = True) -> None:
         """The disk has failed: nothing is sent or acknowledged any more, until a restart finds what was synced."""
-        self.world.note(f"fail {self.id} {error.access}")
-        self.world.count(f"nodes whose disk failed at a {error.access}")
+        self.sim.note(f"fail {self.id} {error.access}")
+        self.sim.count(f"nodes whose disk failed at a {error.access}")
         if error.access == READ and has_core:
             self._demand_dead()
         self.crash()
@@ -129,8 +129,8 @@ class Node:
     def heal(self) -> None:
         """Faults end; a node that ran with settings of its own is started with those of the others."""
         self.disk.broken, self.disk.fail_at = "", 0
-        self.paused_until = min(self.paused_until, self.world.schedule.now)
-        if self.world.options.own_knobs and self.is_up:
+        self.paused_until = min(self.paused_until, self.sim.schedule.now)
+        if self.sim.options.own_knobs and self.is_up:
             self.crash()
         self.restart()
 
@@ -141,11 +141,11 @@ class Node:
 
     def crashes_here(self, where: str) -> bool:
         """True if it crashes at this moment, by chance."""
-        world = self.world
-        rate = world.options.crash_between
-        if world.is_calm or rate == 0 or self.random.random() >= rate:
+        sim = self.sim
+        rate = sim.options.crash_between
+        if sim.is_calm or rate == 0 or self.random.random() >= rate:
             return False
-        world.count(f"crashes {where}")
+        sim.count(f"crashes {where}")
         self.crash()
         return True
 
@@ -162,11 +162,11 @@ class Node:
 
     def is_paused(self) -> bool:
         """Nothing happens here for now."""
-        return self.paused_until > self.world.schedule.now
+        return self.paused_until > self.sim.schedule.now
 
     def wait_for_end_of_pause(self, action: Action) -> None:
         """Do it later."""
-        self.world.schedule.after(self.paused_until - self.world.schedule.now, action)
+        self.sim.schedule.after(self.paused_until - self.sim.schedule.now, action)
 
     def later(self, moments: int, action: Action) -> None:
         """Do it unless the node has crashed by then, or as soon as a pause has ended."""
@@ -179,64 +179,64 @@ class Node:
                 else:
                     action()
 
-        self.world.schedule.after(moments, happen)
+        self.sim.schedule.after(moments, happen)
 
     def duration(self, most: int) -> int:
         """How long something takes now that takes up to so many moments."""
-        if self.world.is_calm:
+        if self.sim.is_calm:
             return self.random.randrange(1, 3)
-        moments, slow = self.random.randrange(1, 1 + most), self.world.network.slow
+        moments, slow = self.random.randrange(1, 1 + most), self.sim.network.slow
         if not slow:
             return moments
-        most = 4 * self.world.options.election_tick * TICK  # so that what began before healing ends soon after it
+        most = 4 * self.sim.options.election_tick * TICK  # so that what began before healing ends soon after it
         return min(moments * slow.get(self.id, 1), max(moments, most))
 
     def _tick(self) -> None:
-        world = self.world
-        world.schedule.after(TICK if world.is_calm else self._tick_moments, self._tick)
-        if not self.is_up or (world.is_led and self.id not in world.members()):
+        sim = self.sim
+        sim.schedule.after(TICK if sim.is_calm else self._tick_moments, self._tick)
+        if not self.is_up or (sim.is_led and self.id not in sim.members()):
             return
-        if world.is_calm and not oracle.is_voter(self.conf, self.id) and self._leads():
+        if sim.is_calm and not oracle.is_voter(self.conf, self.id) and self._leads():
             return  # without step_down_on_removal it leads on, until the application stops it
         if self.is_paused():
             self.missed_ticks += 1
             return
-        count = 1 + (self.missed_ticks if world.options.ticks_come_late else 0)
+        count = 1 + (self.missed_ticks if sim.options.ticks_come_late else 0)
         self.missed_ticks = 0
-        world.note(f"tick {self.id} {count}")
-        world.checker.ticked(self.id, count)
-        led_in = world.checker.lives[self.id].term if self._leads() else 0
+        sim.note(f"tick {self.id} {count}")
+        sim.checker.ticked(self.id, count)
+        led_in = sim.checker.lives[self.id].term if self._leads() else 0
         last_before = self.raw.basic_status().last_index if led_in else 0
         self.raw.tick(count)
         self.settle()
         if led_in:
-            self.sightings.ticked(led_in, last_before)
+            self.coverage.ticked(led_in, last_before)
 
     # -- messages
 
     def receive(self, m: Message, sent: int = 0) -> None:
         """Take a message from the network, which left its sender at the moment `sent`."""
-        world = self.world
-        world.note(f"deliver {describe(m)}", m)
-        if m.term and m.term < world.checker.lives[self.id].term:
-            world.count("messages of an old term")
+        sim = self.sim
+        sim.note(f"deliver {describe(m)}", m)
+        if m.term and m.term < sim.checker.lives[self.id].term:
+            sim.count("messages of an old term")
         self._touched += 1
         before = self.raw.export_state() if self._touched % _REFUSAL_EVERY == 0 else None
-        world.checker.arrives(self.id, m)
-        look_again = self.sightings.arriving(m, sent)
+        sim.checker.arrives(self.id, m)
+        look_again = self.coverage.arriving(m, sent)
         try:
             self.raw.step(m)
         except ForwardedProposalDroppedError as error:
-            world.count(f"forwarded proposals dropped: {error.reason.name}")
+            sim.count(f"forwarded proposals dropped: {error.reason.name}")
         except StepError as error:
-            world.count("messages refused")
-            world.count("messages for somebody else refused", int(m.to != self.id))
-            if world.observer is not None:
-                world.observer.refused(error)
+            sim.count("messages refused")
+            sim.count("messages for somebody else refused", int(m.to != self.id))
+            if sim.observer is not None:
+                sim.observer.refused(error)
             if before is not None:
-                world.checker.refused(self.id, before, self.raw.export_state(), m)
+                sim.checker.refused(self.id, before, self.raw.export_state(), m)
         else:
-            world.count("proposals forwarded", int(m.type is MSG_PROP))
+            sim.count("proposals forwarded", int(m.type is MSG_PROP))
         if look_again is not None:
             look_again()
         self.settle()
@@ -253,15 +253,15 @@ class Node:
         """The transport could not deliver."""
         if self.is_up:
             self.raw.report_unreachable(to)
-            self.sightings.unreachable(to)
+            self.coverage.unreachable(to)
             self.settle()
 
     def send(self, m: Message) -> None:
         """A message leaves."""
-        self.world.checker.left(self.id, m)
-        self.sightings.leaving(m)
-        self.world.count(m.type.name)
-        self.world.send(m)
+        self.sim.checker.left(self.id, m)
+        self.coverage.leaving(m)
+        self.sim.count(m.type.name)
+        self.sim.send(m)
         snapshot = m.snapshot
         if snapshot is not None and m.to not in oracle.members_of(snapshot.metadata.conf_state):
             # It is from before the receiver joined, who will ignore it: the application owes the core a newer one.
@@ -276,15 +276,15 @@ class Node:
 
     def observe(self) -> None:
         """Show the checker what became of the core."""
-        checker, status = self.world.checker, self.raw.basic_status()
-        if self.world.observer is not None:
-            self.world.observer.touched(self.id)
-        self.sightings.observed(status)
+        checker, status = self.sim.checker, self.raw.basic_status()
+        if self.sim.observer is not None:
+            self.sim.observer.touched(self.id)
+        self.coverage.observed(status)
         if checker.observed(self.id, status):
             self._show_election(status.term, status.last_index, status.commit)
 
     def _show_election(self, term: int, last: int, commit: int) -> None:
-        checker, state = self.world.checker, self.raw.export_state()
+        checker, state = self.sim.checker, self.raw.export_state()
         index = checker.index_to_show(term)
         position = index - state.base
         if position >= 0:
@@ -292,15 +292,15 @@ class Node:
         else:
             there = term_on(self.disk.cache, index)
         checker.elected(self.id, term, last, index, there)
-        self.sightings.elected(commit)
+        self.coverage.elected(commit)
 
     def _leads(self) -> bool:
-        return self.world.checker.lives[self.id].role is Role.StateLeader
+        return self.sim.checker.lives[self.id].role is Role.StateLeader
 
     def _show_progress(self) -> None:
         if self._leads():
-            self.world.checker.progress_seen(self.id, self.raw.status())
-            self.sightings.windows()
+            self.sim.checker.progress_seen(self.id, self.raw.status())
+            self.coverage.windows()
 
     # -- Ready
 
@@ -308,33 +308,33 @@ class Node:
         self.is_work_due = False
         if self.is_busy or not self.raw.has_ready():
             return
-        world, ready = self.world, self.raw.ready()
-        world.note(
+        sim, ready = self.sim, self.raw.ready()
+        sim.note(
             f"ready {self.id} entries={len(ready.entries)} committed={len(ready.committed_entries)} "
             f"messages={len(ready.messages)} state={ready.hard_state}"
         )
-        self.sightings.ready(ready)
-        world.checker.handed_out(self.id, ready.entries, ready.snapshot)
+        self.coverage.ready(ready)
+        sim.checker.handed_out(self.id, ready.entries, ready.snapshot)
         self._answer_reads(ready)
-        if world.options.is_asynchronous:
+        if sim.options.is_asynchronous:
             self.threads.start(ready.messages)
             return
         self.is_busy = True
         self.disk.write(ready.snapshot, ready.entries, ready.hard_state)
         if self.crashes_here("before the write is durable"):
             return
-        is_slow = ready.must_sync and not world.is_calm
-        self.later(self.duration(world.options.disk_delay if is_slow else 1), lambda: self._send_all(ready))
+        is_slow = ready.must_sync and not sim.is_calm
+        self.later(self.duration(sim.options.disk_delay if is_slow else 1), lambda: self._send_all(ready))
 
     def _answer_reads(self, ready: Ready) -> None:
         for read in ready.read_states:
-            self.world.checker.read_answered(self.id, read.context, read.index)
-            self.world.count("reads answered")
-            self.sightings.answered(read)
-            self.world.clients.confirm(self, read.context, read.index)
+            self.sim.checker.read_answered(self.id, read.context, read.index)
+            self.sim.count("reads answered")
+            self.coverage.answered(read)
+            self.sim.clients.confirm(self, read.context, read.index)
         for aborted in ready.aborted_reads:
-            self.world.checker.read_floors.pop(aborted.context, None)
-            self.sightings.aborted(aborted)
+            self.sim.checker.read_floors.pop(aborted.context, None)
+            self.coverage.aborted(aborted)
 
     def _send_all(self, ready: Ready) -> None:
         if ready.must_sync:
@@ -345,14 +345,14 @@ class Node:
             self.send(m)
         if self.crashes_here("after sending"):
             return
-        delay = self.world.options.apply_delay if ready.committed_entries else 1
+        delay = self.sim.options.apply_delay if ready.committed_entries else 1
         self.later(self.duration(delay), lambda: self._apply_all(ready))
 
     def sync(self) -> None:
         """What was written is durable. Raises DiskError."""
         self.disk.sync()
-        self.world.note(f"sync {self.id}")
-        self.world.checker.persisted(self.id)
+        self.sim.note(f"sync {self.id}")
+        self.sim.checker.persisted(self.id)
 
     def _apply_all(self, ready: Ready) -> None:
         if ready.snapshot is not None:
@@ -369,53 +369,53 @@ class Node:
 
     def restore(self, snapshot: Snapshot) -> None:
         """The application takes over a snapshot."""
-        self.world.note(f"restore {self.id} {snapshot.metadata.index}")
-        self.world.count("snapshots installed")
-        self.world.checker.restored(self.id, snapshot)
+        self.sim.note(f"restore {self.id} {snapshot.metadata.index}")
+        self.sim.count("snapshots installed")
+        self.sim.checker.restored(self.id, snapshot)
         self.applied = snapshot.metadata.index
         self.state = snapshot.data
-        self.machine = self.world.machines.at(self.state)
+        self.machine = self.sim.machines.at(self.state)
         self.conf = snapshot.metadata.conf_state
-        self.world.clients.serve(self)
+        self.sim.clients.serve(self)
 
     def apply(self, entry: Entry) -> None:
         """One committed entry, unless a snapshot has brought it along already."""
         if entry.index <= self.applied:
             return
-        world = self.world
-        world.note(f"apply {self.id} {entry.index}")
-        world.checker.applied(self.id, entry)
+        sim = self.sim
+        sim.note(f"apply {self.id} {entry.index}")
+        sim.checker.applied(self.id, entry)
         self.applied = entry.index
         self.state = digest_after(self.state, entry.index, entry.term, entry.type, entry.data)
         if entry.type is not ENTRY_NORMAL:
             self._change_members(entry)
         elif (request := decode(entry.data)) is not None:
             if self.machine.take(request, entry.index):
-                world.checker.once.took_effect(self.id, entry.index, request.client, request.number)
+                sim.checker.once.took_effect(self.id, entry.index, request.client, request.number)
             else:
-                world.count("requests recognised as repeated")
+                sim.count("requests recognised as repeated")
         if entry.data in self.waiting:
             self.waiting.discard(entry.data)
-            world.checker.acked.add(entry.data)
-            world.count("proposals acknowledged")
-            world.clients.acknowledge(entry.data)
+            sim.checker.acked.add(entry.data)
+            sim.count("proposals acknowledged")
+            sim.clients.acknowledge(entry.data)
         if self.reads_waiting:
-            world.clients.serve(self)
+            sim.clients.serve(self)
 
     def _change_members(self, entry: Entry) -> None:
         overtaken = self.raw.export_state().snapshot is not None
-        self.world.count("membership changes applied while a snapshot waited", int(overtaken))
+        self.sim.count("membership changes applied while a snapshot waited", int(overtaken))
         before, led = self.conf, self._leads()
         waiting = self.raw.basic_status().pending_reads if led else 0
         try:
             self.conf = self.raw.apply_conf_change(change_of(entry.type, entry.data))
-            self.sightings.changed_members(entry, before, led)
+            self.coverage.changed_members(entry, before, led)
             if led and self._leads():
                 released = waiting - self.raw.basic_status().pending_reads
-                self.world.count("reads released by a smaller quorum", max(0, released))
+                self.sim.count("reads released by a smaller quorum", max(0, released))
         except ConfChangeError:
-            self.world.count("membership changes that were impossible")
-        self.world.checker.configured(self.id, entry.index, self.conf)
+            self.sim.count("membership changes that were impossible")
+        self.sim.checker.configured(self.id, entry.index, self.conf)
         self.settle()
 
     def keep_snapshot(self, behind: int) -> None:
@@ -423,9 +423,9 @@ class Node:
         cache = self.disk.cache
         known = min(self.raw.basic_status().applied, cache.initial_state()[0].commit)
         if cache.snapshot().metadata.index < self.applied <= known:
-            self.world.note(f"snapshot {self.id} {self.applied} {behind}")
-            self.world.count("snapshots made")
-            self.world.machines.keep(self.state, self.machine)
+            self.sim.note(f"snapshot {self.id} {self.applied} {behind}")
+            self.sim.count("snapshots made")
+            self.sim.machines.keep(self.state, self.machine)
             self.disk.keep_snapshot(self.applied, self.conf, self.state, self.applied - behind)
-            self.world.checker.compacted(self.id, cache)
-            self.sightings.compacted()
+            self.sim.checker.compacted(self.id, cache)
+            self.coverage.compacted()

@@ -8,7 +8,7 @@ Pieces and receipts are lost, copied, delayed, damaged and reordered as messages
 each sender, the latest; it loses that in a crash, and asks for all of it again. A sender that hears nothing repeats,
 and gives up after a while, which its node is told.
 
-Laws: a piece of another stream, or of another place in it, is not taken; what is handed over is what was sent.
+Invariants: a piece of another stream, or of another place in it, is not taken; what is handed over is what was sent.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zlib import crc32
 
 from raftpb.message import Message
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.cluster.frame import DamagedError, seal, unseal
+from rafttest.sim.cluster.frame import DamagedError, decode_frame, encode_frame
 from rafttest.sim.schedule import TICK, Schedule
 
 _PATIENCE: Final = 2 * TICK
@@ -89,7 +89,7 @@ class Streams:
     def begin(self, m: Message) -> None:
         """Send a MsgSnap."""
         self._number += 1
-        self._outgoing[self._number] = _Outgoing(m, seal(m))
+        self._outgoing[self._number] = _Outgoing(m, encode_frame(m))
         self._sent[self._number] = self._outgoing[self._number].frame
         self._send(self._number)
 
@@ -174,7 +174,7 @@ class Streams:
         if one.stream in self._sent:  # else it was handed over before, and this is the last piece once more
             sent = self._sent.pop(one.stream)
             try:
-                m = unseal(one.data)
+                m = decode_frame(one.data)
             except DamagedError:
                 m = None
             if m is None or one.data != sent:

@@ -42,10 +42,10 @@ class Threads:
         self.node.settle()
 
     def _schedule_append(self) -> None:
-        self.node.later(self.node.duration(self.node.world.options.disk_delay), self._append)
+        self.node.later(self.node.duration(self.node.sim.options.disk_delay), self._append)
 
     def _schedule_apply(self) -> None:
-        self.node.later(self.node.duration(self.node.world.options.apply_delay), self._apply_next)
+        self.node.later(self.node.duration(self.node.sim.options.apply_delay), self._apply_next)
 
     def _append(self) -> None:
         m = self.append_work[0]
@@ -88,17 +88,17 @@ class Threads:
         self.node.later(self.node.random.randrange(1, 3 * TICK), lambda: self._repeat(response))
 
     def _repeats(self) -> bool:
-        return not self.node.world.is_calm and self.node.random.random() < self.node.world.options.repeat_answers
+        return not self.node.sim.is_calm and self.node.random.random() < self.node.sim.options.repeat_answers
 
     def _answer(self, response: Message) -> None:
         try:
             self.node.raw.step_storage(response)
         except StepError:  # the own vote or acknowledgement of a node that is no member any more
-            self.node.world.count("storage answers refused")
+            self.node.sim.count("storage answers refused")
         self.node.observe()
 
     def _repeat(self, response: Message) -> None:
-        self.node.world.note(f"repeat {self.node.id} {describe(response)}")
-        self.node.world.count("storage answers repeated")
+        self.node.sim.note(f"repeat {self.node.id} {describe(response)}")
+        self.node.sim.count("storage answers repeated")
         self._answer(response)
         self.node.settle()

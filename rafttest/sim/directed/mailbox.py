@@ -33,7 +33,7 @@ class Which:
         return self.type in {None, m.type} and self.from_ in {None, m.from_} and self.to in {None, m.to}
 
 
-class Mailbag:
+class Mailbox:
     """What is on its way; whoever derives from it says what it means to arrive, and writes the story."""
 
     def __init__(self) -> None:

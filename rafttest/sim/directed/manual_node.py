@@ -89,7 +89,7 @@ class _Exactly(Random):
         return min(self.number, (start if stop is None else stop) - 1)
 
 
-class HandNode:
+class ManualNode:
     """One node, its disk and its application; the disk alone survives a crash."""
 
     def __init__(

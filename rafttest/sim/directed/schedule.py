@@ -46,8 +46,8 @@ from rafttest.sim.checker.history import digest_after
 from rafttest.sim.checker.safety import Checker, Limits
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import Disk, copy_of
-from rafttest.sim.directed.mailbox import Mailbag, ScriptError
-from rafttest.sim.directed.manual_node import HandNode, Knobs
+from rafttest.sim.directed.mailbox import Mailbox, ScriptError
+from rafttest.sim.directed.manual_node import Knobs, ManualNode
 from rafttest.sim.simulation import describe
 
 FIRST: Final = 3
@@ -58,7 +58,7 @@ _ROOM: Final = 1 << 20
 _SHOWN: Final = 40
 
 
-class Script(Mailbag):
+class Script(Mailbox):
     """Voters 1..`voters`, then learners, then `spares`, which are no members and have empty disks.
 
     `forgives`: laws that may be broken, to see what comes of it; they are listed in `forgiven`. `own`: knobs of single
@@ -88,12 +88,12 @@ class Script(Mailbag):
         """What nodes said to messages that they did not take."""
         self.checker = self._checker()
         self._paused: set[int] = set()
-        self._nodes: dict[int, HandNode] = {}
+        self._nodes: dict[int, ManualNode] = {}
         for id in range(1, voters + learners + spares + 1):
             self._add(id, Disk(self.beginning if id <= voters + learners else None))
 
     def _add(self, id: int, disk: Disk) -> None:
-        self._nodes[id] = HandNode(
+        self._nodes[id] = ManualNode(
             id, disk, self.checker, lambda storage: self._config(id, storage), self.post, self._judge
         )
 
@@ -131,11 +131,11 @@ class Script(Mailbag):
         """Of the whole story."""
         return hashlib.blake2b("\n".join(self.story).encode(), digest_size=16).hexdigest()
 
-    def node(self, n: int) -> HandNode:
+    def node(self, n: int) -> ManualNode:
         """Node `n`, for what has no verb here."""
         return self._nodes[n]
 
-    def _up(self, n: int) -> HandNode:
+    def _up(self, n: int) -> ManualNode:
         node = self._nodes[n]
         if not node.is_up:
             raise ScriptError(f"node {n} is down")

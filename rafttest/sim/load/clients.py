@@ -18,7 +18,7 @@ from rafttest.sim.schedule import TICK
 
 if TYPE_CHECKING:
     from rafttest.sim.cluster.node import Node
-    from rafttest.sim.simulation import World
+    from rafttest.sim.simulation import Simulation
 
 _CLIENTS: Final = 5
 _KEYS: Final = 4
@@ -48,14 +48,14 @@ class _Client:
 
 
 class Clients:
-    """All clients of a world, and the history of what they saw. Times are counted in calls and answers, so that no two
-    are equal.
+    """All clients of a simulation, and the history of what they saw. Times are counted in calls and answers, so that no
+    two are equal.
     """
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, sim: Simulation) -> None:
+        self.sim = sim
         self.clients = [_Client(id) for id in range(1, _CLIENTS + 1)]
-        self.keys = world.options.seed % _KEYS + 1
+        self.keys = sim.options.seed % _KEYS + 1
         self.history: list[KvOperation] = []
         self.acknowledged: dict[int, int] = {}
         """For each key, the highest index of a write that a client knows to have happened."""
@@ -68,7 +68,7 @@ class Clients:
 
     def act(self, node: Node) -> None:
         """Some idle client does something, at `node` first."""
-        random = self.world.random
+        random = self.sim.random
         client = random.choice(self.clients)
         if client.is_idle() and len(self.history) < _MOST:
             self._begin(client, node, random.randrange(self.keys), random.random() < 0.5)
@@ -103,38 +103,38 @@ class Clients:
             self._try_read(client, node)
 
     def _try_write(self, client: _Client, number: int, node: Node) -> None:
-        world, request = self.world, client.write
+        sim, request = self.sim, client.write
         if request is None or client.number != number:
             return
         data = request.encode()
         client.attempts += 1
-        world.note(f"put {node.id} {request}")
+        sim.note(f"put {node.id} {request}")
         self._later(client, lambda: self._retry_write(client, number))  # also if the node's disk fails at this moment
-        if offer(world, node, data):
+        if offer(sim, node, data):
             client.may_have_happened = True
-            world.count("client writes sent again", int(client.attempts > 1))
+            sim.count("client writes sent again", int(client.attempts > 1))
         node.settle()
 
     def _retry_write(self, client: _Client, number: int) -> None:
-        request, world = client.write, self.world
+        request, sim = client.write, self.sim
         if request is None or client.number != number:
             return
-        awake = [node for node in world.up() if not node.is_paused()]
+        awake = [node for node in sim.up() if not node.is_paused()]
         if client.attempts < _ATTEMPTS and awake:
-            self._try_write(client, number, world.random.choice(awake))
+            self._try_write(client, number, sim.random.choice(awake))
             return
         del self._writes[request.encode()]
         if client.may_have_happened:
             self.history.append(Operation(Put(request.key, request.value), None, client.begin))
-            world.count("client writes without answer")
+            sim.count("client writes without answer")
         client.write = None
 
     def _try_read(self, client: _Client, node: Node) -> None:
-        world = self.world
+        sim = self.sim
         self._sent += 1
         context = b"get %d" % self._sent
-        world.note(f"get {node.id} {self._sent} {client.key}")
-        if not ask(world, node, context):
+        sim.note(f"get {node.id} {self._sent} {client.key}")
+        if not ask(sim, node, context):
             return
         client.read = context
         self._reads[context] = client
@@ -146,11 +146,11 @@ class Clients:
         client = self._reads.pop(context, None)
         if client is not None:
             client.read = None
-            self.world.count("client reads without answer")
+            self.sim.count("client reads without answer")
 
     def _later(self, client: _Client, action: Callable[[], None]) -> None:
-        ticks = self.world.options.election_tick * (2 if client.attempts < 2 else 1)
-        self.world.schedule.after(ticks * TICK, action)
+        ticks = self.sim.options.election_tick * (2 if client.attempts < 2 else 1)
+        self.sim.schedule.after(ticks * TICK, action)
 
     # -- what they are told
 
@@ -160,10 +160,10 @@ class Clients:
         if client is None or client.write is None:
             return
         key = client.write.key
-        effect = self.world.checker.once.effects[client.id, client.number]
+        effect = self.sim.checker.once.effects[client.id, client.number]
         self.acknowledged[key] = max(self.acknowledged.get(key, 0), effect)
         self.history.append(Operation(Put(key, client.write.value), None, client.begin, self._tick()))
-        self.world.count("client writes acknowledged")
+        self.sim.count("client writes acknowledged")
         client.write = None
 
     def confirm(self, node: Node, context: bytes, index: int) -> None:
@@ -190,7 +190,7 @@ class Clients:
         if client is not None:
             value = node.machine.value(client.key)
             self.history.append(Operation(Get(client.key), value, client.begin, self._tick()))
-            self.world.count("client reads answered")
+            self.sim.count("client reads answered")
             client.read = None
 
     def _tick(self) -> int:
@@ -207,34 +207,34 @@ class Clients:
             if one.write is not None and one.may_have_happened
         ]
         is_decided = check_linearizable([*self.history, *under_way])
-        self.world.count("histories checked" if is_decided else "histories undecided")
+        self.sim.count("histories checked" if is_decided else "histories undecided")
 
 
-def offer(world: World, node: Node, data: bytes) -> bool:
+def offer(sim: Simulation, node: Node, data: bytes) -> bool:
     """Propose `data` at `node`, which will acknowledge it; False if it was dropped. The node is yet to be settled."""
-    checker = world.checker
+    checker = sim.checker
     checker.proposed.add(data)
     checker.offered(node.id, data)
     try:
         node.raw.propose(data)
     except ProposalDroppedError as error:
-        world.count(f"proposals dropped: {error.reason.name}")
+        sim.count(f"proposals dropped: {error.reason.name}")
         return False
     node.waiting.add(data)
-    world.count("proposals")
+    sim.count("proposals")
     return True
 
 
-def ask(world: World, node: Node, context: bytes) -> bool:
+def ask(sim: Simulation, node: Node, context: bytes) -> bool:
     """Ask `node` for a read index; False if it cannot take the question. The node is yet to be settled."""
-    checker = world.checker
+    checker = sim.checker
     checker.read_invoked(node.id, context)
     try:
-        node.sightings.asking_for_read()
+        node.coverage.asking_for_read()
         node.raw.read_index(context)
     except ReadDroppedError as error:
-        world.count(f"reads dropped: {error.reason.name}")
+        sim.count(f"reads dropped: {error.reason.name}")
         del checker.read_floors[context]
         return False
-    world.count("reads")
+    sim.count("reads")
     return True

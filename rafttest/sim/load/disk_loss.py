@@ -21,7 +21,7 @@ from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import copy_of
 from rafttest.sim.options import OLD_BACKUP
 from rafttest.sim.schedule import TICK
-from rafttest.sim.simulation import World
+from rafttest.sim.simulation import Simulation
 
 NOTICED: Final = "nodes that lost their disk and were noticed"
 HARMLESS: Final = "nodes that lost their disk without harm"
@@ -29,40 +29,40 @@ UNNOTICED: Final = "nodes that lost their disk and broke a law unnoticed"
 
 
 class Amnesia:
-    """What one node of a world loses, and what is to be thought of the end."""
+    """What one node of a simulation loses, and what is to be thought of the end."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.random = Random(f"{world.options.seed} amnesia")
+    def __init__(self, sim: Simulation) -> None:
+        self.sim = sim
+        self.random = Random(f"{sim.options.seed} amnesia")
         self.has_struck = False
         self.has_lost_promises = False
         self._backups: dict[int, MemoryStorage] = {}
 
     def begin(self) -> None:
         """Let it happen, if this seed has it."""
-        options, random = self.world.options, self.random
+        options, random = self.sim.options, self.random
         if options.amnesia:
             early = random.randrange(20, options.ticks // 2)
             late = random.randrange(early + 20, options.ticks - 20)
-            self.world.schedule.after(early * TICK, self._back_up)
-            self.world.schedule.after(late * TICK, self._strike)
+            self.sim.schedule.after(early * TICK, self._back_up)
+            self.sim.schedule.after(late * TICK, self._strike)
 
     def _back_up(self) -> None:
-        if self.world.options.amnesia == OLD_BACKUP:
-            self._backups = {id: copy_of(node.disk.durable) for id, node in self.world.nodes.items()}
+        if self.sim.options.amnesia == OLD_BACKUP:
+            self._backups = {id: copy_of(node.disk.durable) for id, node in self.sim.nodes.items()}
 
     def _strike(self) -> None:
         """A follower whose log a leader relies on comes back soon, with the wrong disk; if there is none for long, or
         in some seeds, any voter.
         """
-        world, random = self.world, self.random
-        voters = list(world.checker.conf.voters)
+        sim, random = self.sim, self.random
+        voters = list(sim.checker.conf.voters)
         relied_on = [id for id in voters if self._is_relied_on(id)]
-        if not relied_on and world.schedule.now < (world.options.ticks - 10) * TICK and random.random() < 0.99:
-            world.schedule.after(TICK, self._strike)
+        if not relied_on and sim.schedule.now < (sim.options.ticks - 10) * TICK and random.random() < 0.99:
+            sim.schedule.after(TICK, self._strike)
             return
         id = random.choice(relied_on or voters)
-        node = world.nodes[id]
+        node = sim.nodes[id]
         if node.is_up:
             node.crash()
         before, after = node.disk.durable, self._backup(id)
@@ -71,10 +71,10 @@ class Amnesia:
             after.last_index(),
             after.initial_state()[0].term,
         )
-        world.note(f"forget {id} {world.options.amnesia} {before.last_index()} {after.last_index()}")
+        sim.note(f"forget {id} {sim.options.amnesia} {before.last_index()} {after.last_index()}")
         node.disk.replace(after)
-        world.schedule.after(random.randrange(1, 3 * TICK), node.restart)
-        checker = world.checker
+        sim.schedule.after(random.randrange(1, 3 * TICK), node.restart)
+        checker = sim.checker
         checker.lost.add(id)
         checker.last_promise.pop(id, None)
         for known in [known for known in checker.messages.votes if known[0] == id]:
@@ -82,8 +82,8 @@ class Amnesia:
 
     def _is_relied_on(self, id: int) -> bool:
         """A leader knows that node `id` has more than it will have."""
-        for leader in self.world.up():
-            if leader.id != id and self.world.checker.lives[leader.id].role is Role.StateLeader:
+        for leader in self.sim.up():
+            if leader.id != id and self.sim.checker.lives[leader.id].role is Role.StateLeader:
                 one = leader.raw.status().progress.get(id)
                 if one is not None and one.match > self._backup(id).last_index():
                     return True
@@ -94,7 +94,7 @@ class Amnesia:
 
     def judge(self, violation: Violation | None) -> str:
         """How a run in which it struck ended; empty if `violation` stands."""
-        if self.world.has_suspicion and (violation is None or violation.invariant != "S24"):
+        if self.sim.has_suspicion and (violation is None or violation.invariant != "S24"):
             return NOTICED
         if violation is None:
             return HARMLESS

@@ -23,7 +23,7 @@ from rafttest.sim.cluster.disk import term_on
 from rafttest.sim.cluster.node import Node
 from rafttest.sim.load.workload import Workload
 from rafttest.sim.schedule import TICK
-from rafttest.sim.simulation import World
+from rafttest.sim.simulation import Simulation
 
 _PROPOSALS: Final = 10
 _QUIET: Final = (50, 5, 5, 5)
@@ -40,10 +40,10 @@ Link = tuple[int, int]
 class Healing:
     """The second phase of a run."""
 
-    def __init__(self, world: World, workload: Workload) -> None:
-        self.world = world
+    def __init__(self, sim: Simulation, workload: Workload) -> None:
+        self.sim = sim
         self.workload = workload
-        self.timeout = world.options.election_tick
+        self.timeout = sim.options.election_tick
         self.watch: Watch | None = None
         """From the first leader on, until somebody makes it hand over."""
 
@@ -74,13 +74,13 @@ class Healing:
         self._within("L4", 5 * timeout + 3 * self._backlog(), liveness.disagreement)
         self._within("L5", 10 * timeout + 3 * self._backlog(), liveness.stuck_flow)
         self._read(2 * timeout)
-        self._be_idle(_QUIET[self.world.options.seed % len(_QUIET)] * timeout)
+        self._be_idle(_QUIET[self.sim.options.seed % len(_QUIET)] * timeout)
 
     def _leave_while_idle(self, ticks: int) -> None:
         """L3 before anything is written: a leader leaves a joint configuration by itself, as it was told to."""
         leader = self._leader()
         if leader is not None and leader.conf.auto_leave:
-            self.world.count("idle clusters in a joint configuration")
+            self.sim.count("idle clusters in a joint configuration")
             self._within("L3", ticks + 3 * self._backlog(), liveness.joint_by_itself)
 
     def _end_old_transfers(self) -> None:
@@ -91,26 +91,26 @@ class Healing:
         if any(node.transferee for node in self.view().core()):
             self._within("L7", self.timeout + 1, liveness.running_transfer)
             self._pass(self.timeout)
-        passed = (self.world.schedule.now - self.world.healed) // TICK
+        passed = (self.sim.schedule.now - self.sim.healed) // TICK
         self._pass(max(0, self.timeout + _ELECTION - passed))
 
     def _demand_proof(self, error: Violation) -> None:
         """L11: what was owed did not come. That is no violation if nobody can be elected any more."""
         if error.invariant not in _OWED:
             raise error
-        world, view = self.world, self.view()
-        everybody_runs = len(view.core()) == len(world.members())
-        world.note(f"no recovery: {liveness.prove_end(view, error, everybody_runs)}")
-        world.count("recoveries proved impossible")
+        sim, view = self.sim, self.view()
+        everybody_runs = len(view.core()) == len(sim.members())
+        sim.note(f"no recovery: {liveness.prove_end(view, error, everybody_runs)}")
+        sim.count("recoveries proved impossible")
         self._check_kept({})
 
     def _heal(self) -> None:
-        world = self.world
-        world.is_calm = True
-        world.healed = world.schedule.now
-        world.network.calm()
-        world.note("heal")
-        for node in world.nodes.values():
+        sim = self.sim
+        sim.is_calm = True
+        sim.healed = sim.schedule.now
+        sim.network.calm()
+        sim.note("heal")
+        for node in sim.nodes.values():
             node.heal()
 
     # -- time
@@ -121,7 +121,7 @@ class Healing:
     def _views(self, act: Callable[[], None] | None = None, with_flow: bool = False) -> Iterator[View]:
         while True:
             view = self.view(with_flow)
-            self.world.is_led = not liveness.no_leader(view)
+            self.sim.is_led = not liveness.no_leader(view)
             if self.watch is not None:
                 self.watch.see(view)
             yield view
@@ -130,8 +130,8 @@ class Healing:
             self._pass_tick()
 
     def _pass_tick(self) -> None:
-        end = self.world.schedule.now + TICK
-        while self.world.step(end):
+        end = self.sim.schedule.now + TICK
+        while self.sim.step(end):
             pass
 
     def _pass(self, ticks: int, watch: Watch | None = None, all_clocks: bool = False) -> None:
@@ -140,28 +140,28 @@ class Healing:
             if watch is not None:
                 watch.see(view)
             if all_clocks:
-                self.world.is_led = False
+                self.sim.is_led = False
 
     # -- what is seen
 
     def view(self, with_flow: bool = False) -> View:
         """The cluster as it is now. `with_flow`: and what its leader thinks of the others."""
-        world, checker = self.world, self.world.checker
+        sim, checker = self.sim, self.sim.checker
         view = View(
             conf=checker.conf,
-            nodes=tuple(self._see(node) for node in world.nodes.values() if node.is_up),
+            nodes=tuple(self._see(node) for node in sim.nodes.values() if node.is_up),
             highest=checker.highest,
             state=checker.states[checker.highest],
             acknowledged=len(checker.acked),
-            sent=sum(world.counts.get(type.name, 0) for type in MessageType),
-            snapshots_sent=world.counts.get(MSG_SNAP.name, 0),
-            cut=frozenset(world.network.cut),
+            sent=sum(sim.counts.get(type.name, 0) for type in MessageType),
+            snapshots_sent=sim.counts.get(MSG_SNAP.name, 0),
+            cut=frozenset(sim.network.cut),
         )
         leader = view.leader() if with_flow else None
         return view if leader is None else replace(view, followers=self._followers(leader.id))
 
     def _followers(self, leader: int) -> tuple[Follower, ...]:
-        progress = self.world.nodes[leader].raw.status().progress
+        progress = self.sim.nodes[leader].raw.status().progress
         return tuple(
             Follower(id=id, is_replicating=one.state is ProgressState.StateReplicate, is_paused=one.is_paused())
             for id, one in progress.items()
@@ -183,16 +183,16 @@ class Healing:
             last_term=term_on(cache, last) or 0,
             state=node.state,
             conf=node.conf,
-            changes=len(self.world.checker.lives[node.id].conf_entries),
+            changes=len(self.sim.checker.lives[node.id].conf_entries),
             transferee=status.lead_transferee,
         )
 
     def _core(self) -> list[Node]:
-        return [self.world.nodes[one.id] for one in self.view().core()]
+        return [self.sim.nodes[one.id] for one in self.view().core()]
 
     def _leader(self) -> Node | None:
         leader = self.view().leader()
-        return self.world.nodes[leader.id] if leader is not None else None
+        return self.sim.nodes[leader.id] if leader is not None else None
 
     def _backlog(self) -> int:
         """How many entries are still to be sent, committed or applied, at most."""
@@ -203,7 +203,7 @@ class Healing:
 
     def _write(self, ticks: int) -> None:
         """L2: what is proposed now is applied everywhere; a backlog is granted the time for its messages."""
-        acked = self.world.checker.acked
+        acked = self.sim.checker.acked
         enough = len(acked) + _PROPOSALS
 
         def propose() -> None:
@@ -215,14 +215,14 @@ class Healing:
 
     def _leave_joint(self) -> None:
         """A joint configuration that must be left explicitly is left now."""
-        leader, conf = self._leader(), self.world.checker.conf
+        leader, conf = self._leader(), self.sim.checker.conf
         if leader is not None and conf.voters_outgoing and not conf.auto_leave:
-            if not self.world.checker.lives[leader.id].conf_entries:
+            if not self.sim.checker.lives[leader.id].conf_entries:
                 self.workload.change_at(leader, None)
 
     def _read(self, ticks: int) -> None:
         """L6: every member answers reads, of every key in turn; the answers are part of the history of S18."""
-        clients, core = self.world.clients, self._core()
+        clients, core = self.sim.clients, self._core()
         for number in range(max(len(core), clients.keys)):
             node = core[number % len(core)]
             context = clients.read_key(node, number % clients.keys)
@@ -232,7 +232,7 @@ class Healing:
                 self._await_read(context, ticks)
 
     def _await_read(self, context: bytes, ticks: int) -> None:
-        waits = self.world.clients.waits_for
+        waits = self.sim.clients.waits_for
         within(
             "L6",
             ticks,
@@ -242,7 +242,7 @@ class Healing:
 
     def _be_idle(self, ticks: int) -> None:
         """L8 and L9: after the last answers nothing is left to be done."""
-        busy = self.world.clients.busy
+        busy = self.sim.clients.busy
         views = (replace(view, reads_waiting=busy()) for view in self._views())
         within("L6", 12 * self.timeout, views, liveness.waiting_reads)
         self._pass(self.timeout)
@@ -252,12 +252,12 @@ class Healing:
 
     def _hand_over(self) -> None:
         """L7: somebody else is asked to lead, and then there is a leader as ever."""
-        world, leader = self.world, self._leader()
-        voters = [node for node in self._core() if node is not leader and node.id in world.checker.conf.voters]
+        sim, leader = self.sim, self._leader()
+        voters = [node for node in self._core() if node is not leader and node.id in sim.checker.conf.voters]
         if leader is None or not voters:
             return
-        target = world.random.choice(voters)
-        world.note(f"transfer {leader.id} {target.id}")
+        target = sim.random.choice(voters)
+        sim.note(f"transfer {leader.id} {target.id}")
         leader.raw.transfer_leader(target.id)
         leader.settle()
         self._within("L7", self.timeout + 1, liveness.running_transfer)
@@ -267,65 +267,65 @@ class Healing:
 
     def _is_guarded(self) -> bool:
         """Everybody has pre-vote and check-quorum, and the cluster has a leader who has at least one follower."""
-        options = self.world.options
+        options = self.sim.options
         return options.pre_vote and options.check_quorum and len(self._core()) > 1
 
     def _disturb(self) -> None:
         """L8: a node that is not needed is cut off, in one direction or both, and returns; meanwhile the clocks of
         nodes that were removed go on. The leader stays.
         """
-        world, leader = self.world, self._leader()
+        sim, leader = self.sim, self._leader()
         others = [node.id for node in self._core() if node is not leader and self._is_dispensable(node.id)]
         if leader is None or not others:
             return
-        cut_off = world.random.choice(others)
-        rest = [id for id in world.nodes if id != cut_off]
+        cut_off = sim.random.choice(others)
+        rest = [id for id in sim.nodes if id != cut_off]
         into, out_of = [(id, cut_off) for id in rest], [(cut_off, id) for id in rest]
-        links = (into, out_of, [*into, *out_of])[world.options.seed % 3]
+        links = (into, out_of, [*into, *out_of])[sim.options.seed % 3]
         watch = Watch("L8", self.view())
         self._cut(links)
         self._pass(3 * self.timeout, watch, all_clocks=True)
         self._mend(links)
         self._pass(2 * self.timeout, watch, all_clocks=True)
         self._within("L1", 2 * self.timeout, liveness.no_leader)
-        world.count("nodes cut off and returned")
+        sim.count("nodes cut off and returned")
 
     def _is_dispensable(self, id: int) -> bool:
-        return oracle.is_quorum(self.world.checker.conf, [node.id for node in self._core() if node.id != id])
+        return oracle.is_quorum(self.sim.checker.conf, [node.id for node in self._core() if node.id != id])
 
     def _cut_links(self) -> None:
         """L10: the leader reaches one other voter only, which reaches everybody. A leader that reaches a majority is
         there, or is elected, and stays.
         """
-        world, leader, conf = self.world, self._leader(), self.world.checker.conf
+        sim, leader, conf = self.sim, self._leader(), self.sim.checker.conf
         voters = [node.id for node in self._core() if node is not leader and node.id in conf.voters]
         if leader is None or len(voters) < 2 or not self._is_dispensable(leader.id):
             return
-        middle = world.random.choice(voters)
+        middle = sim.random.choice(voters)
         links = [
-            link for id in world.nodes if id not in {leader.id, middle} for link in ((leader.id, id), (id, leader.id))
+            link for id in sim.nodes if id not in {leader.id, middle} for link in ((leader.id, id), (id, leader.id))
         ]
         self._cut(links)
         view = self._within("L10", 20 * self.timeout, liveness.no_reaching_leader)
         found = view.leader()
-        world.count("leaders replaced that lost their majority", int(found is not None and found.id != leader.id))
+        sim.count("leaders replaced that lost their majority", int(found is not None and found.id != leader.id))
         self._pass(5 * self.timeout, Watch("L10", view))
         self._mend(links)
         self._within("L1", 20 * self.timeout, liveness.no_leader)
 
     def _cut(self, links: Iterable[Link]) -> None:
-        self.world.network.cut.update(links)
-        self.world.note(f"cut {links}")
+        self.sim.network.cut.update(links)
+        self.sim.note(f"cut {links}")
 
     def _mend(self, links: Iterable[Link]) -> None:
-        self.world.network.cut.difference_update(links)
-        self.world.note("mend")
+        self.sim.network.cut.difference_update(links)
+        self.sim.note("mend")
 
     # -- the end
 
     def _check_kept(self, machines: dict[int, dict[int, tuple[int, int]]]) -> None:
         """S20 and S18."""
-        checker, clients = self.world.checker, self.world.clients
+        checker, clients = self.sim.checker, self.sim.clients
         kept = {truth.data for truth in checker.truth.values()}
         check_kept(clients.acknowledged, machines, checker.acked - kept)
         clients.check()

@@ -22,45 +22,45 @@ from rafttest.sim.cluster.disk import term_on
 from rafttest.sim.load.workload import Workload
 from rafttest.sim.options import FIGURE_8
 from rafttest.sim.schedule import TICK
-from rafttest.sim.simulation import World
+from rafttest.sim.simulation import Simulation
 
 Condition = Callable[[], bool]
 
 
-def tell(world: World, workload: Workload) -> None:
+def tell(sim: Simulation, workload: Workload) -> None:
     """Whatever story this seed has, until it is over."""
-    if world.options.story:
-        world.note(f"story {world.options.story}")
-        patience = 10 * world.options.election_tick * TICK
-        story = _Figure8(world, workload) if world.options.story == FIGURE_8 else _SnapshotAndEntries(world, workload)
+    if sim.options.story:
+        sim.note(f"story {sim.options.story}")
+        patience = 10 * sim.options.election_tick * TICK
+        story = _Figure8(sim, workload) if sim.options.story == FIGURE_8 else _SnapshotAndEntries(sim, workload)
         for reached in story.steps():
-            end = world.schedule.now + patience
-            while not reached() and world.schedule.now < end:
-                world.step(world.schedule.now + 1)
+            end = sim.schedule.now + patience
+            while not reached() and sim.schedule.now < end:
+                sim.step(sim.schedule.now + 1)
             if not reached():
                 break
         else:
-            world.count("stories told")
-        world.network.cut.clear()
-        world.network.slow.clear()
-        world.network.release(list(world.network.clogged))
+            sim.count("stories told")
+        sim.network.cut.clear()
+        sim.network.slow.clear()
+        sim.network.release(list(sim.network.clogged))
 
 
 class _Story:
-    def __init__(self, world: World, workload: Workload) -> None:
-        self.world = world
+    def __init__(self, sim: Simulation, workload: Workload) -> None:
+        self.sim = sim
         self.workload = workload
 
     def _leaders(self) -> list[int]:
-        return [id for id, life in self.world.checker.lives.items() if life.role is Role.StateLeader]
+        return [id for id, life in self.sim.checker.lives.items() if life.role is Role.StateLeader]
 
     def _all_applied(self) -> bool:
-        checker = self.world.checker
+        checker = self.sim.checker
         lives, highest = [checker.lives[id] for id in checker.conf.voters], checker.highest
         return highest > checker.base and all(life.last == life.app_applied == highest for life in lives)
 
     def _has(self, id: int, place: int) -> bool:
-        return term_on(self.world.checker.lives[id].durable, place) is not None
+        return term_on(self.sim.checker.lives[id].durable, place) is not None
 
 
 class _Figure8(_Story):
@@ -68,10 +68,10 @@ class _Figure8(_Story):
         """What must be so before the story goes on."""
         yield lambda: len(self._leaders()) == 1 and self._all_applied()
         [a] = self._leaders()
-        others = [id for id in self.world.checker.conf.voters if id != a]
+        others = [id for id in self.sim.checker.conf.voters if id != a]
         self._connect()
-        self.workload.propose_to(self.world.nodes[a])
-        place = self.world.nodes[a].raw.basic_status().last_index
+        self.workload.propose_to(self.sim.nodes[a])
+        place = self.sim.nodes[a].raw.basic_status().last_index
         yield lambda: self._has(a, place)
         self._connect(*others)
         yield lambda: bool({*others} & {*self._leaders()})
@@ -79,37 +79,37 @@ class _Figure8(_Story):
         [s] = {*others} - {r}
         self._connect()
         yield lambda: self._has(r, place)
-        old = term_on(self.world.checker.lives[a].durable, place)
+        old = term_on(self.sim.checker.lives[a].durable, place)
         self._connect(a, s)
-        yield lambda: term_on(self.world.checker.lives[s].durable, place) == old
+        yield lambda: term_on(self.sim.checker.lives[s].durable, place) == old
         self._connect()
         yield lambda: self._has(a, place + 1)
         self._connect(r, s)
-        yield lambda: term_on(self.world.checker.lives[s].durable, place) not in {old, None}
+        yield lambda: term_on(self.sim.checker.lives[s].durable, place) not in {old, None}
 
     def _connect(self, *ids: int) -> None:
         """Only these reach each other."""
-        everybody = list(self.world.nodes)
+        everybody = list(self.sim.nodes)
         links = {(one, other) for one in everybody for other in everybody if one != other}
-        self.world.network.cut.clear()
-        self.world.network.cut.update(link for link in links if not {*link} <= {*ids})
+        self.sim.network.cut.clear()
+        self.sim.network.cut.update(link for link in links if not {*link} <= {*ids})
 
 
 class _SnapshotAndEntries(_Story):
     def steps(self) -> Iterator[Condition]:
         """What must be so before the story goes on."""
         yield lambda: len(self._leaders()) == 1 and self._all_applied()
-        world, network = self.world, self.world.network
+        sim, network = self.sim, self.sim.network
         [a] = self._leaders()
-        f = next(id for id in world.checker.conf.voters if id != a)
-        leader, follower = world.nodes[a], world.nodes[f]
+        f = next(id for id in sim.checker.conf.voters if id != a)
+        leader, follower = sim.nodes[a], sim.nodes[f]
         held = network.clogged.setdefault((f, a), [])
         yield lambda: len(held) >= 3
         network.slow[f] = 50
         self.workload.propose_to(leader)
         place = leader.raw.basic_status().last_index
         yield lambda: follower.disk.cache.last_index() == place and not self._has(f, place)
-        network.cut.update((id, f) for id in world.nodes)
+        network.cut.update((id, f) for id in sim.nodes)
         self.workload.propose_to(leader)
         place = leader.raw.basic_status().last_index
         yield (
@@ -123,4 +123,4 @@ class _SnapshotAndEntries(_Story):
         yield lambda: follower.raw.export_state().snapshot is not None
         self.workload.propose_to(leader)
         network.release([(f, a)])
-        yield lambda: world.counts.get("snapshots together with entries", 0) > 0
+        yield lambda: sim.counts.get("snapshots together with entries", 0) > 0

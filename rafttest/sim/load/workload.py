@@ -19,39 +19,39 @@ from rafttest.sim.cluster.node import Node
 from rafttest.sim.load.clients import ask, offer
 from rafttest.sim.options import MAX_PROPOSAL_BYTES
 from rafttest.sim.schedule import TICK
-from rafttest.sim.simulation import World
+from rafttest.sim.simulation import Simulation
 
 _STEPS: Final = (ADD_NODE, ADD_NODE, ADD_LEARNER_NODE, REMOVE_NODE)
 _TRANSITIONS: Final = (TRANSITION_AUTO, TRANSITION_JOINT_IMPLICIT, TRANSITION_JOINT_EXPLICIT)
 
 
 class Workload:
-    """What happens to a world by itself, as its options say."""
+    """What happens to a simulation by itself, as its options say."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, sim: Simulation) -> None:
+        self.sim = sim
         self.sent = 0
 
     def begin(self) -> None:
         """Let everything happen that this seed has."""
-        for name in self.world.options.intervals:
+        for name in self.sim.options.intervals:
             if name in _HAPPENINGS:
                 self._arrange(name)
 
     def _arrange(self, name: str) -> None:
-        interval = self.world.options.intervals[name] * TICK
+        interval = self.sim.options.intervals[name] * TICK
 
         def happen() -> None:
-            if not self.world.is_calm:
+            if not self.sim.is_calm:
                 self._arrange(name)
                 _HAPPENINGS[name](self)
 
-        self.world.schedule.after(self.world.random.randrange(1, 2 * interval), happen)
+        self.sim.schedule.after(self.sim.random.randrange(1, 2 * interval), happen)
 
     def _pick(self) -> Node | None:
         """A node that runs, a leader rather often."""
-        random, awake = self.world.random, [node for node in self.world.up() if not node.is_paused()]
-        leaders = [node for node in awake if self.world.checker.lives[node.id].role is Role.StateLeader]
+        random, awake = self.sim.random, [node for node in self.sim.up() if not node.is_paused()]
+        leaders = [node for node in awake if self.sim.checker.lives[node.id].role is Role.StateLeader]
         if leaders and random.random() < 0.6:
             return random.choice(leaders)
         return random.choice(awake) if awake else None
@@ -60,17 +60,17 @@ class Workload:
 
     def propose(self) -> None:
         """Somebody writes, or several at once."""
-        for _ in range(self.world.random.choice((1, 1, 3, 8))):
+        for _ in range(self.sim.random.choice((1, 1, 3, 8))):
             if (node := self._pick()) is not None:
                 self.propose_to(node)
 
     def propose_to(self, node: Node) -> bytes | None:
         """A write that is unlike any other; None if it was dropped."""
-        world = self.world
+        sim = self.sim
         self.sent += 1
-        data = (b"%d " % self.sent).ljust(world.random.choice((1, 10, 40, MAX_PROPOSAL_BYTES)), b".")
-        world.note(f"propose {node.id} {self.sent}")
-        if not offer(world, node, data):
+        data = (b"%d " % self.sent).ljust(sim.random.choice((1, 10, 40, MAX_PROPOSAL_BYTES)), b".")
+        sim.note(f"propose {node.id} {self.sent}")
+        if not offer(sim, node, data):
             return None
         node.settle()
         return data
@@ -78,7 +78,7 @@ class Workload:
     def client(self) -> None:
         """A client of the map does something."""
         if (node := self._pick()) is not None:
-            self.world.clients.act(node)
+            self.sim.clients.act(node)
 
     def read(self) -> None:
         """Somebody asks for a read index."""
@@ -87,11 +87,11 @@ class Workload:
 
     def read_from(self, node: Node) -> bytes | None:
         """A read that is unlike any other; None if it was dropped."""
-        world = self.world
+        sim = self.sim
         self.sent += 1
         context = b"read %d" % self.sent
-        world.note(f"read {node.id} {self.sent}")
-        if not ask(world, node, context):
+        sim.note(f"read {node.id} {self.sent}")
+        if not ask(sim, node, context):
             return None
         node.settle()
         return context
@@ -102,22 +102,22 @@ class Workload:
         """Somebody asks for a membership change, or to leave a joint configuration."""
         if (node := self._pick()) is not None:
             joint = bool(node.conf.voters_outgoing)
-            leave = self.world.random.random() < (0.7 if joint else 0.03)
+            leave = self.sim.random.random() < (0.7 if joint else 0.03)
             self.change_at(node, None if leave else self._any_change())
 
     def change_at(self, node: Node, asked: AnyConfChange | None) -> None:
         """Propose it there."""
-        self.world.note(f"change {node.id} {asked!r}")
+        self.sim.note(f"change {node.id} {asked!r}")
         try:
             node.raw.propose_conf_change(asked)
         except ProposalDroppedError:
-            self.world.count("membership changes dropped")
+            self.sim.count("membership changes dropped")
             return
-        self.world.count("membership changes proposed")
+        self.sim.count("membership changes proposed")
         node.settle()
 
     def _any_change(self) -> AnyConfChange:
-        random, ids = self.world.random, self.world.candidates()
+        random, ids = self.sim.random, self.sim.candidates()
         if random.random() < 0.4:
             return ConfChange(random.choice(_STEPS), random.choice(ids))
         chosen = random.sample(ids, min(len(ids), random.choice((1, 1, 2, 2, 3))))
@@ -126,42 +126,42 @@ class Workload:
     def compact(self) -> None:
         """A node makes a snapshot and forgets its log."""
         if (node := self._pick()) is not None:
-            node.keep_snapshot(self.world.random.choice((0, 0, 2, 10)))
+            node.keep_snapshot(self.sim.random.choice((0, 0, 2, 10)))
 
     def transfer(self) -> None:
         """Somebody asks for another leader."""
         if (node := self._pick()) is not None:
-            target = self.world.random.choice(list(self.world.nodes))
-            self.world.note(f"transfer {node.id} {target}")
+            target = self.sim.random.choice(list(self.sim.nodes))
+            self.sim.note(f"transfer {node.id} {target}")
             refusal = node.raw.transfer_leader(target)
-            self.world.count(f"transfers refused: {refusal.name}" if refusal else "transfers")
+            self.sim.count(f"transfers refused: {refusal.name}" if refusal else "transfers")
             node.settle()
 
     def campaign(self) -> None:
         """Somebody lets a node stand for election."""
         if (node := self._pick()) is not None:
-            self.world.note(f"campaign {node.id}")
+            self.sim.note(f"campaign {node.id}")
             refusal = node.raw.campaign()
-            self.world.count(f"campaigns refused: {refusal.name}" if refusal else "campaigns")
+            self.sim.count(f"campaigns refused: {refusal.name}" if refusal else "campaigns")
             node.settle()
 
     def forget(self) -> None:
         """Somebody tells a node that its leader is dead."""
         if (node := self._pick()) is not None:
-            self.world.note(f"forget {node.id}")
+            self.sim.note(f"forget {node.id}")
             try:
                 node.raw.forget_leader()
             except MisuseError:
                 return
-            self.world.count("leaders forgotten")
+            self.sim.count("leaders forgotten")
             node.settle()
 
     def report(self) -> None:
         """The transport of a node is wrong about another one."""
         if (node := self._pick()) is not None:
-            random = self.world.random
-            other = random.choice(list(self.world.nodes))
-            self.world.note(f"report {node.id} {other}")
+            random = self.sim.random
+            other = random.choice(list(self.sim.nodes))
+            self.sim.note(f"report {node.id} {other}")
             if random.random() < 0.5:
                 node.raw.report_unreachable(other)
             else:
@@ -174,23 +174,23 @@ class Workload:
         """A node crashes. What it said before may arrive once it runs again."""
         if (node := self._pick()) is not None:
             node.crash()
-            for _ in range(self.world.random.randrange(3)):
-                self.world.network.repeat_one_of_old(node.id)
+            for _ in range(self.sim.random.randrange(3)):
+                self.sim.network.repeat_one_of_old(node.id)
 
     def power(self) -> None:
         """All nodes crash in the same moment."""
-        for node in self.world.up():
+        for node in self.sim.up():
             node.crash()
-        self.world.count("power cuts")
+        self.sim.count("power cuts")
 
     def pause(self) -> None:
         """A node stands still for a while, and does not know it."""
         if (node := self._pick()) is not None:
-            world = self.world
-            ticks = world.random.randrange(1, 4 * world.options.election_tick)
-            world.note(f"pause {node.id} {ticks}")
-            node.paused_until = world.schedule.now + ticks * TICK
-            world.count("pauses")
+            sim = self.sim
+            ticks = sim.random.randrange(1, 4 * sim.options.election_tick)
+            sim.note(f"pause {node.id} {ticks}")
+            node.paused_until = sim.schedule.now + ticks * TICK
+            sim.count("pauses")
 
     def partition(self) -> None:
         """Nodes of two groups do not reach each other."""
@@ -201,36 +201,36 @@ class Workload:
         self._cut(both_ways=False)
 
     def _cut(self, both_ways: bool) -> None:
-        world, random = self.world, self.world.random
-        ids = random.sample(list(world.nodes), len(world.nodes))
+        sim, random = self.sim, self.sim.random
+        ids = random.sample(list(sim.nodes), len(sim.nodes))
         size = random.choice((1, len(ids) // 2))
         links = [(a, b) for a in ids[:size] for b in ids[size:]]
         if random.random() < 0.2:
             links = links[:1]
         if both_ways:
             links += [(b, a) for a, b in links]
-        ticks = random.randrange(5, 12 * world.options.election_tick)
-        world.note(f"cut {links} {ticks}")
-        world.count("partitions" if both_ways else "partitions one way")
-        world.network.cut.update(links)
-        world.schedule.after(ticks * TICK, lambda: world.network.cut.difference_update(links))
+        ticks = random.randrange(5, 12 * sim.options.election_tick)
+        sim.note(f"cut {links} {ticks}")
+        sim.count("partitions" if both_ways else "partitions one way")
+        sim.network.cut.update(links)
+        sim.schedule.after(ticks * TICK, lambda: sim.network.cut.difference_update(links))
 
     def clog(self) -> None:
         """Some links hold what they carry, one after the other, and let it go in another order."""
-        world, random = self.world, self.world.random
-        ids = list(world.nodes)
+        sim, random = self.sim, self.sim.random
+        ids = list(sim.nodes)
         for _ in range(random.choice((1, 1, len(ids)))):
             link = (random.choice(ids), random.choice(ids))
-            world.note(f"clog {link}")
-            world.network.clogged.setdefault(link, [])
-            moments = random.randrange(1, 4 * world.options.election_tick * TICK)
-            world.schedule.after(moments, lambda link=link: world.network.release([link]))  # type: ignore[misc]
-        world.count("clogs")
+            sim.note(f"clog {link}")
+            sim.network.clogged.setdefault(link, [])
+            moments = random.randrange(1, 4 * sim.options.election_tick * TICK)
+            sim.schedule.after(moments, lambda link=link: sim.network.release([link]))  # type: ignore[misc]
+        sim.count("clogs")
 
     def repeat(self) -> None:
         """A message of the past arrives again."""
-        id = self.world.random.choice(list(self.world.nodes))
-        self.world.count("old messages repeated", int(self.world.network.repeat_one_of_old(id)))
+        id = self.sim.random.choice(list(self.sim.nodes))
+        self.sim.count("old messages repeated", int(self.sim.network.repeat_one_of_old(id)))
 
 
 _HAPPENINGS: Final[dict[str, Callable[[Workload], None]]] = {

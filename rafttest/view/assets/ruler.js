@@ -1,4 +1,4 @@
-// The ruler over the lanes: ticks or commands, and what happened to the world around the nodes.
+// The ruler over the lanes: ticks or commands, and what happened to the simulation around the nodes.
 
 class Ruler {
   /** @param {Lanes} lanes */
@@ -6,7 +6,7 @@ class Ruler {
     this.lanes = lanes;
   }
 
-  /** Commands or ticks, and what happened to the world. */
+  /** Commands or ticks, and what happened to the simulation. */
   draw() {
     const { pen, theme, axis } = this.lanes;
     pen.fillStyle = theme.paper;
