@@ -33,9 +33,15 @@ MODULES = [
         f"raftpb/{name}.py"
         for name in ("integers", "enums", "message", "confchange", "wire", "encode", "decode", "codec")
     ),
-    *(f"pyraft/{name}.py" for name in ("types", "anomalies", "source", "memory_storage", "ready", "unstable", "log")),
-    *(f"pyraft/{name}.py" for name in ("read_queue", "lease", "quota", "quorum", "async_writes", "door", "bootstrap")),
-    *(f"pyraft/{name}.py" for name in ("status", "handout", "core_state", "rawnode", "describe")),
+    *(
+        f"pyraft/{name}.py"
+        for name in ("types", "anomalies", "log_reader", "memory_storage", "ready", "unstable", "log")
+    ),
+    *(
+        f"pyraft/{name}.py"
+        for name in ("read_queue", "lease", "quota", "quorum", "async_writes", "validation", "bootstrap")
+    ),
+    *(f"pyraft/{name}.py" for name in ("status", "ready_builder", "core_state", "rawnode", "describe")),
     *(f"pyraft/tracker/{name}.py" for name in ("inflights", "progress", "configuration", "tracker")),
     *(f"pyraft/confchange/{name}.py" for name in ("changer", "restore")),
     *(

@@ -1,7 +1,7 @@
 """When is something agreed: majorities of one set of voters, and of both sets of a joint configuration.
 
 Pure arithmetic on ids. A majority of n voters is n // 2 + 1 of them; a joint configuration agrees when both of its
-halves do. Laws: any two majorities of one set share a voter; an empty set agrees to everything, so that a joint
+halves do. Invariants: any two majorities of one set share a voter; an empty set agrees to everything, so that a joint
 configuration with an empty half decides as the other half alone. These functions say what is meant; the tracker counts
 the same results faster on its own data.
 

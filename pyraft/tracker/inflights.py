@@ -1,8 +1,8 @@
 """The window of messages on their way to one follower.
 
 A queue of (index of the last entry, payload bytes), one for each MsgApp that carried entries and is not acknowledged
-yet. Laws: indexes ascend; `count() <= capacity`; `size_bytes()` is the sum over the queue. The byte limit is soft: the
-window is full once it is reached, so one message may overshoot it and no message is too large to be sent.
+yet. Invariants: indexes ascend; `count() <= capacity`; `size_bytes()` is the sum over the queue. The byte limit is
+soft: the window is full once it is reached, so one message may overshoot it and no message is too large to be sent.
 
     slots   [ 17 | 21 |  .  |  .  |  .  | 9 | 12 | 15 ]     a ring of 8, which holds 9 12 15 17 21
                                           ^ start
