@@ -22,9 +22,9 @@ from rich.progress import (
 from rich.table import Table
 
 from benchmarks import plan, table
-from benchmarks.builds import HERE, UnavailableError
-from benchmarks.engines import BEFORE, KINDS, Engine, EngineError, Kind, of_checkout
-from benchmarks.measure import Effort, Result, measure, name_of
+from benchmarks.builds import HERE, NotBuiltError
+from benchmarks.engines import BEFORE, KINDS, Engine, EngineError, EngineKind, of_checkout
+from benchmarks.measure import Effort, RowResult, measure, name_of
 from benchmarks.plan import Row
 from benchmarks.results import verdict_cells, write
 from benchmarks.targets import verdicts
@@ -127,7 +127,7 @@ def _names(known: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
     return read
 
 
-def build(console: Console, kinds: Sequence[Kind]) -> list[Engine]:
+def build(console: Console, kinds: Sequence[EngineKind]) -> list[Engine]:
     """Build what is to be measured; say what is left out, and why."""
     engines = []
     with console.status("") as status, ThreadPoolExecutor(2) as pool:
@@ -137,12 +137,12 @@ def build(console: Console, kinds: Sequence[Kind]) -> list[Engine]:
             status.update(f"building (minutes, the first time): {', '.join(left)}")
             try:
                 engines.append(waiting[kind.name].result())
-            except (UnavailableError, EngineError) as error:
+            except (NotBuiltError, EngineError) as error:
                 console.print(f"left out: {kind.title}: {error}", style="yellow")
     return engines
 
 
-def run(console: Console, rows: Sequence[Row], engines: Sequence[Engine], effort: Effort) -> list[Result]:
+def run(console: Console, rows: Sequence[Row], engines: Sequence[Engine], effort: Effort) -> list[RowResult]:
     """Measure `rows`, with a bar that tells how far it is."""
     columns = (
         TextColumn("{task.description:<44}"),
@@ -164,7 +164,7 @@ def _ticking(progress: Progress, task: TaskID, name: str) -> Callable[[str], Non
     return lambda who: progress.update(task, advance=1, description=f"{name} {who}")
 
 
-def report_targets(console: Console, results: Sequence[Result]) -> bool:
+def report_targets(console: Console, results: Sequence[RowResult]) -> bool:
     """Print what the project promises, and whether this run keeps it; True if it misses anything."""
     judged = verdicts(results)
     if not judged:
@@ -178,7 +178,7 @@ def report_targets(console: Console, results: Sequence[Result]) -> bool:
     return not all(one.is_kept for one in judged)
 
 
-def report_failures(console: Console, results: Sequence[Result]) -> bool:
+def report_failures(console: Console, results: Sequence[RowResult]) -> bool:
     """Print what went wrong; True if anything did."""
     failed = False
     for result in results:

@@ -29,7 +29,7 @@ _KEPT: Final = 3
 _LOG_LINES: Final = 15
 
 
-class UnavailableError(Exception):
+class NotBuiltError(Exception):
     """An engine that cannot run here; the text says why."""
 
 
@@ -54,7 +54,7 @@ def etcd_raft(release: str) -> Path:
     """The Go harness for `release`, "v3.7.0" or "v3.6.0"."""
     go = shutil.which("go")
     if go is None:
-        raise UnavailableError("there is no `go` on the path")
+        raise NotBuiltError("there is no `go` on the path")
     options = [] if release == "v3.7.0" else ["-modfile=go36.mod", "-tags=v36"]
     name = f"etcd_raft-{release}"
     version = subprocess.run([go, "version"], capture_output=True, text=True, check=False).stdout
@@ -69,7 +69,7 @@ def raft_rs() -> Path:
     """The Rust harness."""
     cargo = shutil.which("cargo")
     if cargo is None:
-        raise UnavailableError("there is no `cargo` on the path")
+        raise NotBuiltError("there is no `cargo` on the path")
     folder = CACHE / "cargo"
     command = [cargo, "build", "--release", "--locked", "--quiet", "--target-dir", str(folder)]
     _run("raft_rs", command, RUST_PEER)  # cargo knows by itself what is up to date
@@ -141,7 +141,7 @@ def _run(name: str, command: Sequence[str], folder: Path, **environment: str) ->
         )
     if done.returncode != 0:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-        raise UnavailableError(f"{name} does not build:\n" + "\n".join(lines[-_LOG_LINES:]))
+        raise NotBuiltError(f"{name} does not build:\n" + "\n".join(lines[-_LOG_LINES:]))
 
 
 def _drop_old(pattern: str, keep: int = _KEPT) -> None:

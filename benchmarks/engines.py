@@ -44,8 +44,8 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class Kind:
-    """An engine that is still to be built; `build` raises `builds.UnavailableError` if it cannot be."""
+class EngineKind:
+    """An engine that is still to be built; `build` raises `builds.NotBuiltError` if it cannot be."""
 
     name: str
     title: str
@@ -59,10 +59,10 @@ def _python(name: str, title: str, *paths: Path, module: str = "benchmarks.worke
 
 def _ours(engine: Engine, *, core: bool, driver: bool) -> Engine:
     """`engine`, after it has said that what should be compiled is, and nothing else."""
-    with Client(engine) as client:
+    with EngineClient(engine) as client:
         hello = client.ask({"do": "hello"})
     if (hello.get("compiled_core"), hello.get("compiled_driver")) != (core, driver):
-        raise builds.UnavailableError(f"{engine.title} is not that: {hello}")
+        raise builds.NotBuiltError(f"{engine.title} is not that: {hello}")
     return engine
 
 
@@ -87,7 +87,7 @@ def _pb2() -> Engine:
 
 def _pysyncobj() -> Engine:
     if importlib.util.find_spec("pysyncobj") is None:
-        raise builds.UnavailableError("it is not installed")
+        raise builds.NotBuiltError("it is not installed")
     module = "benchmarks.peers.pysyncobj_peer"
     return _python("pysync", "PySyncObj", builds.ROOT, module=module, only="loopback")
 
@@ -105,14 +105,14 @@ def _raft_rs() -> Engine:
 
 
 KINDS: Final = (
-    Kind("C", "the core compiled with the drivers", _compiled),
-    Kind("I", "the core compiled", _installed),
-    Kind("P", "the core interpreted", _interpreted),
-    Kind("go37", "etcd raft v3.7.0", _go37),
-    Kind("go36", "etcd raft v3.6.0", _go36),
-    Kind("rs", "raft-rs", _raft_rs),
-    Kind("pb2", "raft_pb2", _pb2),
-    Kind("pysync", "PySyncObj", _pysyncobj),
+    EngineKind("C", "the core compiled with the drivers", _compiled),
+    EngineKind("I", "the core compiled", _installed),
+    EngineKind("P", "the core interpreted", _interpreted),
+    EngineKind("go37", "etcd raft v3.7.0", _go37),
+    EngineKind("go36", "etcd raft v3.6.0", _go36),
+    EngineKind("rs", "raft-rs", _raft_rs),
+    EngineKind("pb2", "raft_pb2", _pb2),
+    EngineKind("pysync", "PySyncObj", _pysyncobj),
 )
 BEFORE: Final = {"C": "C0", "I": "I0", "P": "P0"}
 """Our engines, and the same of another checkout, if one is given."""
@@ -122,7 +122,7 @@ OTHERS: Final = ("pb2", "pysync")
 """Peers of one workload each."""
 
 
-def of_checkout(checkout: Path) -> tuple[Kind, ...]:
+def of_checkout(checkout: Path) -> tuple[EngineKind, ...]:
     """Our engines as another checkout of the project has them: what a change is measured against."""
 
     def compiled() -> Engine:
@@ -136,9 +136,9 @@ def of_checkout(checkout: Path) -> tuple[Kind, ...]:
         return _ours(_python("P0", "P before", checkout), core=False, driver=False)
 
     return (
-        Kind("C0", "the core of before, compiled with the drivers", compiled),
-        Kind("I0", "the core of before, compiled", installed),
-        Kind("P0", "the core of before, interpreted", interpreted),
+        EngineKind("C0", "the core of before, compiled with the drivers", compiled),
+        EngineKind("I0", "the core of before, compiled", installed),
+        EngineKind("P0", "the core of before, interpreted", interpreted),
     )
 
 
@@ -148,11 +148,11 @@ def _built_there(checkout: Path, build: str) -> Path:
     environment = os.environ | {"PYTHONPATH": str(checkout)}
     done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise builds.UnavailableError(f"{checkout} does not build:\n{done.stderr[-2000:]}")
+        raise builds.NotBuiltError(f"{checkout} does not build:\n{done.stderr[-2000:]}")
     return Path(done.stdout.strip())
 
 
-class Client:
+class EngineClient:
     """A running engine. Use it in a `with` block: the process ends with it."""
 
     def __init__(self, engine: Engine) -> None:
@@ -172,7 +172,7 @@ class Client:
             text=True,
         )
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> EngineClient:
         return self
 
     def __exit__(

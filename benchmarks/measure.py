@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from statistics import median, quantiles
 
-from benchmarks.engines import OURS, REFERENCE, Answer, Client, Engine, EngineError, UnsupportedError
+from benchmarks.engines import OURS, REFERENCE, Answer, Engine, EngineClient, EngineError, UnsupportedError
 from benchmarks.plan import Row
 
 _CALIBRATION_NS = 20_000_000
@@ -62,7 +62,7 @@ class Timing:
 
 
 @dataclass
-class Result:
+class RowResult:
     """A row, measured. `refusal` says why it does not count, if it does not; `notes` are differences of other peers."""
 
     row: Row
@@ -78,17 +78,17 @@ class Result:
         return one.median / other.median
 
 
-def measure(row: Row, engines: Sequence[Engine], effort: Effort, step: Callable[[str], None]) -> Result:
+def measure(row: Row, engines: Sequence[Engine], effort: Effort, step: Callable[[str], None]) -> RowResult:
     """Measure one row. `step` is told after every request for progress."""
-    result = Result(row)
+    result = RowResult(row)
     with ExitStack() as stack:
-        clients: dict[str, Client] = {}
+        clients: dict[str, EngineClient] = {}
         checks: dict[str, Answer] = {}
         for engine in engines:
             if engine.only not in {"", row.workload}:
                 continue
             timing = result.timings[engine.name] = Timing()
-            client = stack.enter_context(Client(engine))
+            client = stack.enter_context(EngineClient(engine))
             try:
                 if row.checked:
                     checks[engine.name] = _checked(client, row)
@@ -124,7 +124,7 @@ def _number(answer: Answer, key: str) -> int:
     return value
 
 
-def _checked(client: Client, row: Row) -> Answer:
+def _checked(client: EngineClient, row: Row) -> Answer:
     """Run with checksums on."""
     client.ask({"do": "prepare", "workload": name_of(row), "shape": {**row.shape, "check": 1}})
     answer = client.ask({"do": "run", "operations": row.checked})
@@ -132,7 +132,7 @@ def _checked(client: Client, row: Row) -> Answer:
     return answer
 
 
-def _prepare(client: Client, row: Row, timing: Timing, effort: Effort) -> None:
+def _prepare(client: EngineClient, row: Row, timing: Timing, effort: Effort) -> None:
     """Build the workload, warm up, and find out how many operations fill the time of one measurement."""
     answer = client.ask({"do": "prepare", "workload": name_of(row), "shape": dict(row.shape)})
     timing.resident_bytes = _number(answer, "resident_bytes")
@@ -149,7 +149,7 @@ def _prepare(client: Client, row: Row, timing: Timing, effort: Effort) -> None:
     timing.operations = max(granularity, wanted - wanted % granularity)
 
 
-def _take(client: Client, timing: Timing, clock: str) -> None:
+def _take(client: EngineClient, timing: Timing, clock: str) -> None:
     answer = client.ask({"do": "run", "operations": timing.operations})
     timing.samples.append(_number(answer, clock) / timing.operations)
     timing.messages = _number(answer, "messages")
@@ -157,7 +157,7 @@ def _take(client: Client, timing: Timing, clock: str) -> None:
     timing.wire_bytes = _number(answer, "wire_bytes")
 
 
-def _compare(result: Result, checks: dict[str, Answer]) -> None:
+def _compare(result: RowResult, checks: dict[str, Answer]) -> None:
     """Ours and the reference must have applied the same with as many messages."""
     names = [name for name in (REFERENCE, *OURS) if name in checks]
     for key in ("digest", "messages", "wire_bytes") if result.row.counted else ("digest",):
@@ -174,7 +174,7 @@ def _compare(result: Result, checks: dict[str, Answer]) -> None:
             result.notes.append(f"{name} took {answer.get('messages')} messages, {names[0]} {due.get('messages')}")
 
 
-def _compare_rates(result: Result) -> None:
+def _compare_rates(result: RowResult) -> None:
     """The same for the timed runs, whose numbers of operations differ."""
     if not result.row.counted:
         return

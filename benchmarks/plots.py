@@ -12,7 +12,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from benchmarks.measure import Result
+from benchmarks.measure import RowResult
 from benchmarks.table import geometric_mean
 
 _COLOURS: Final = {
@@ -27,7 +27,7 @@ _LINE_INCHES: Final = 0.2
 _HOT: Final = ("rawnode", "cluster")
 
 
-def write(folder: Path, results: Sequence[Result]) -> None:
+def write(folder: Path, results: Sequence[RowResult]) -> None:
     """Draw what there is to be drawn."""
     mpl.rcParams["svg.hashsalt"] = "pyraft"  # the same run gives the same file
     hot = [result for result in results if result.row.workload in _HOT]
@@ -43,7 +43,7 @@ def write(folder: Path, results: Sequence[Result]) -> None:
         _growth(folder / "growth.svg", growth)
 
 
-def _means(results: Sequence[Result]) -> tuple[list[str], dict[str, list[float | None]]]:
+def _means(results: Sequence[RowResult]) -> tuple[list[str], dict[str, list[float | None]]]:
     names: list[str] = []
     values: dict[str, list[float | None]] = {"C": [], "I": [], "P": []}
     for workload, group in groupby(results, key=lambda result: result.row.workload):
@@ -92,7 +92,7 @@ def _plain_numbers(axis: Axis) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
-def _growth(path: Path, results: Sequence[Result]) -> None:
+def _growth(path: Path, results: Sequence[RowResult]) -> None:
     figure = Figure(figsize=(8, 4), layout="constrained")
     axes = figure.add_subplot()
     for name, colour in _COLOURS.items():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from benchmarks.workloads.bench import Bench, Shape
-from benchmarks.workloads.cluster import Cluster
+from benchmarks.workloads.cluster import ClusterBench
 from benchmarks.workloads.codec import Codec
 from benchmarks.workloads.election import Election
 from benchmarks.workloads.groups import Groups
@@ -14,13 +14,13 @@ from benchmarks.workloads.growth import Growth
 from benchmarks.workloads.loopback import Loopback
 from benchmarks.workloads.quorum import Quorum
 from benchmarks.workloads.rawnode import LoneNode
-from benchmarks.workloads.reads import Reads
+from benchmarks.workloads.reads import ReadsBench
 from benchmarks.workloads.status import Tell
 
 WORKLOADS: Final[dict[str, Callable[[Shape], Bench]]] = {
-    "cluster": Cluster,
+    "cluster": ClusterBench,
     "rawnode": LoneNode,
-    "reads": Reads,
+    "reads": ReadsBench,
     "groups": Groups,
     "growth": Growth,
     "codec": Codec,

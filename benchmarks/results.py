@@ -12,11 +12,11 @@ from pathlib import Path
 
 from benchmarks import table
 from benchmarks.engines import Engine
-from benchmarks.measure import Effort, Result
-from benchmarks.targets import Verdict, verdicts
+from benchmarks.measure import Effort, RowResult
+from benchmarks.targets import TargetResult, verdicts
 
 
-def write(folder: Path, results: Sequence[Result], engines: Sequence[Engine], effort: Effort) -> None:
+def write(folder: Path, results: Sequence[RowResult], engines: Sequence[Engine], effort: Effort) -> None:
     """Replace what lies in `folder`."""
     from benchmarks import plots  # matplotlib takes its time
 
@@ -27,7 +27,7 @@ def write(folder: Path, results: Sequence[Result], engines: Sequence[Engine], ef
     plots.write(folder, results)
 
 
-def as_document(results: Sequence[Result], engines: Sequence[Engine], effort: Effort) -> dict[str, object]:
+def as_document(results: Sequence[RowResult], engines: Sequence[Engine], effort: Effort) -> dict[str, object]:
     """Everything, for machines."""
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -54,7 +54,7 @@ def as_document(results: Sequence[Result], engines: Sequence[Engine], effort: Ef
     }
 
 
-def as_markdown(results: Sequence[Result], engines: Sequence[Engine]) -> str:
+def as_markdown(results: Sequence[RowResult], engines: Sequence[Engine]) -> str:
     """The tables, for people."""
     about = "; ".join(f"{engine.name}: {engine.title}" for engine in engines)
     parts = [
@@ -71,7 +71,7 @@ def as_markdown(results: Sequence[Result], engines: Sequence[Engine]) -> str:
     return "".join(parts)
 
 
-def verdict_cells(one: Verdict) -> list[str]:
+def verdict_cells(one: TargetResult) -> list[str]:
     """A promise as a line of a table."""
     where_ = f" ({one.where})" if one.where else ""
     return [one.promise + where_, f"{one.figure:.2f}", f"{one.limit:.2f}", "kept" if one.is_kept else "MISSED"]

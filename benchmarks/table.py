@@ -14,7 +14,7 @@ from typing import Final
 from rich.table import Table
 
 from benchmarks.engines import BEFORE, OTHERS
-from benchmarks.measure import Result, Timing
+from benchmarks.measure import RowResult, Timing
 
 TIMES: Final = ("C", "I", "P", *BEFORE.values(), "go37", "go36", "rs", "other")
 """`other` is the peer that only this workload has: `raft_pb2` in codec, PySyncObj in loopback."""
@@ -33,7 +33,7 @@ def geometric_mean(values: Iterable[float]) -> float | None:
     return exp(sum(logs) / len(logs)) if logs else None
 
 
-def ratio(result: Result, name: str, peer: str) -> float | None:
+def ratio(result: RowResult, name: str, peer: str) -> float | None:
     """`Result.ratio`, where `other` stands for the peer that only this workload has."""
     if peer != "other":
         return result.ratio(name, peer)
@@ -41,7 +41,7 @@ def ratio(result: Result, name: str, peer: str) -> float | None:
     return result.ratio(name, found[0]) if found else None
 
 
-def means(results: Sequence[Result]) -> dict[tuple[str, str], float]:
+def means(results: Sequence[RowResult]) -> dict[tuple[str, str], float]:
     """Geometric mean of each ratio over `results`."""
     found: dict[tuple[str, str], float] = {}
     for name, peer in RATIOS:
@@ -51,13 +51,13 @@ def means(results: Sequence[Result]) -> dict[tuple[str, str], float]:
     return found
 
 
-def header(results: Sequence[Result], *, times: bool = True) -> list[str]:
+def header(results: Sequence[RowResult], *, times: bool = True) -> list[str]:
     """The columns: those in which anything was measured."""
     shown, pairs = _shown(results)
     return ["microseconds" if times else "ratio", *(shown if times else ()), *(f"{a}/{b}" for a, b in pairs), "spread"]
 
 
-def lines(results: Sequence[Result], *, times: bool = True) -> list[list[str]]:
+def lines(results: Sequence[RowResult], *, times: bool = True) -> list[list[str]]:
     """The cells of the table, a line a row, and one with the means after each workload."""
     shown, pairs = _shown(results)
     made = []
@@ -73,20 +73,20 @@ def lines(results: Sequence[Result], *, times: bool = True) -> list[list[str]]:
     return made
 
 
-def _shown(results: Sequence[Result]) -> tuple[list[str], list[tuple[str, str]]]:
+def _shown(results: Sequence[RowResult]) -> tuple[list[str], list[tuple[str, str]]]:
     """The engines, and the pairs of them, that took part anywhere."""
     names = [name for name in TIMES if any(_timing(result, name) is not None for result in results)]
     return names, [(one, other) for one, other in RATIOS if one in names and other in names]
 
 
-def _timing(result: Result, name: str) -> Timing | None:
+def _timing(result: RowResult, name: str) -> Timing | None:
     if name != "other":
         return result.timings.get(name)
     found = [result.timings[other] for other in OTHERS if other in result.timings]
     return found[0] if found else None
 
 
-def memory_lines(results: Sequence[Result]) -> list[list[str]]:
+def memory_lines(results: Sequence[RowResult]) -> list[list[str]]:
     """Bytes per group, or per entry in one log, where a process grew enough to tell."""
     made = []
     for result in results:
@@ -103,7 +103,7 @@ def memory_lines(results: Sequence[Result]) -> list[list[str]]:
     return made
 
 
-def terminal_tables(results: Sequence[Result], *, wide: bool) -> list[Table]:
+def terminal_tables(results: Sequence[RowResult], *, wide: bool) -> list[Table]:
     """For people at a terminal: ratios, times if there is room, and memory if anything tells it."""
     title = "time an operation, and ratios of medians (below 1: ours is faster)"
     made = [_terminal_table(title, header(results, times=wide), lines(results, times=wide))]
@@ -135,7 +135,7 @@ def markdown(columns: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in [columns, rule, *cells])
 
 
-def _time(result: Result, name: str) -> str:
+def _time(result: RowResult, name: str) -> str:
     """Microseconds, three digits of them."""
     timing = _timing(result, name)
     if timing is None:
@@ -147,14 +147,14 @@ def _time(result: Result, name: str) -> str:
     return f"{microseconds:,.{digits}f}"
 
 
-def _ratios(result: Result, pairs: Sequence[tuple[str, str]]) -> list[str]:
+def _ratios(result: RowResult, pairs: Sequence[tuple[str, str]]) -> list[str]:
     if result.refusal:
         return ["refused", *[""] * (len(pairs) - 1)]
     found = [ratio(result, name, peer) for name, peer in pairs]
     return ["" if one is None else f"{one:.2f}" for one in found]
 
 
-def _spread(result: Result) -> str:
+def _spread(result: RowResult) -> str:
     """The largest spread among the engines: what a difference has to exceed to mean anything."""
     spreads = [timing.spread for timing in result.timings.values() if timing.samples]
     return f"{max(spreads):.0%}" if spreads else ""

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.engines import BEFORE
-from benchmarks.measure import Result
+from benchmarks.measure import RowResult
 from benchmarks.table import geometric_mean
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TargetResult:
     """A promise, the figure that was measured for it, and the limit: at most, or at least if `least`."""
 
     promise: str
@@ -26,9 +26,9 @@ class Verdict:
         return self.figure >= self.limit if self.least else self.figure <= self.limit
 
 
-def verdicts(results: Sequence[Result]) -> list[Verdict]:
+def verdicts(results: Sequence[RowResult]) -> list[TargetResult]:
     """Every promise that these results say anything about."""
-    made: list[Verdict] = []
+    made: list[TargetResult] = []
     hot = [result for result in results if result.row.workload in {"cluster", "rawnode"}]
     several = [result for result in hot if result.row.shape.get("nodes", 1) >= 3]
     made += _mean("C against v3.7.0, geometric mean", hot, "C", "go37", 0.35)
@@ -49,11 +49,11 @@ def verdicts(results: Sequence[Result]) -> list[Verdict]:
     return made
 
 
-def _of(results: Iterable[Result], workload: str) -> list[Result]:
+def _of(results: Iterable[RowResult], workload: str) -> list[RowResult]:
     return [result for result in results if result.row.workload == workload]
 
 
-def _ratios(results: Iterable[Result], name: str, peer: str) -> list[tuple[float, str]]:
+def _ratios(results: Iterable[RowResult], name: str, peer: str) -> list[tuple[float, str]]:
     found = []
     for result in results:
         ratio = result.ratio(name, peer)
@@ -62,12 +62,12 @@ def _ratios(results: Iterable[Result], name: str, peer: str) -> list[tuple[float
     return found
 
 
-def _mean(promise: str, results: Iterable[Result], name: str, peer: str, limit: float) -> list[Verdict]:
+def _mean(promise: str, results: Iterable[RowResult], name: str, peer: str, limit: float) -> list[TargetResult]:
     mean = geometric_mean(ratio for ratio, _ in _ratios(results, name, peer))
-    return [] if mean is None else [Verdict(promise, mean, limit)]
+    return [] if mean is None else [TargetResult(promise, mean, limit)]
 
 
-def _worst(promise: str, results: Iterable[Result], name: str, peer: str, limit: float) -> list[Verdict]:
+def _worst(promise: str, results: Iterable[RowResult], name: str, peer: str, limit: float) -> list[TargetResult]:
     return _extreme(promise, _ratios(results, name, peer), limit, max)
 
 
@@ -76,23 +76,23 @@ def _extreme(
     ratios: list[tuple[float, str]],
     limit: float,
     choose: Callable[[list[tuple[float, str]]], tuple[float, str]],
-) -> list[Verdict]:
+) -> list[TargetResult]:
     if not ratios:
         return []
     figure, where = choose(ratios)
-    return [Verdict(promise, figure, limit, where, choose is min)]
+    return [TargetResult(promise, figure, limit, where, choose is min)]
 
 
-def _codec(results: Iterable[Result], name: str) -> list[Verdict]:
+def _codec(results: Iterable[RowResult], name: str) -> list[TargetResult]:
     gains = [(1 / ratio, where) for ratio, where in _ratios(_of(results, "codec"), name, "pb2")]
     return _extreme(f"{name}: times as fast as raft_pb2, at least", gains, 5.0, min)
 
 
-def _growth(results: Iterable[Result]) -> list[Verdict]:
+def _growth(results: Iterable[RowResult]) -> list[TargetResult]:
     rows = [result for result in _of(results, "growth") if not result.refusal]
     made = []
     for name in ("C", "I", "P"):
         times = [timing.median for row in rows if (timing := row.timings.get(name)) is not None and timing.samples]
         if len(times) > 1:
-            made.append(Verdict(f"{name}: slowest log length over the fastest", max(times) / min(times), 1.2))
+            made.append(TargetResult(f"{name}: slowest log length over the fastest", max(times) / min(times), 1.2))
     return made

@@ -41,15 +41,15 @@ _SWITCHES: Final = (
     "disable_proposal_forwarding",
     "disable_conf_change_validation",
     "step_down_on_removal",
-    "hold_vote_requests",
+    "persist_before_vote_request",
     "promise_lease",
     "lease_outlives_term",
     "lease_survives_restart",
     "lease_ends_with_transfer",
-    "strict_reads_on_lone_voter",
+    "single_voter_reads_need_commit",
     "strict_pre_votes",
-    "abort_postponed_reads",
-    "doubt_retracted_acks",
+    "abort_reads_on_step_down",
+    "retry_lost_acks_at_heartbeat",
     "bounded_lease",
     "recheck_reads",
     "retry_auto_leave",
@@ -149,7 +149,7 @@ class Config:
     step_down_on_removal: bool = True
     """A leader that applies its own removal or demotion becomes a follower. (etcd: off.)"""
 
-    hold_vote_requests: bool = True
+    persist_before_vote_request: bool = True
     """Asynchronous mode: MsgVote waits until the term and the vote for oneself are durable. Without it a crash can make
     a node ask twice in one term with two different logs. (etcd: sent at once.)"""
 
@@ -171,18 +171,18 @@ class Config:
     a quorum has answered; without one, reads ask a quorum. (etcd: until check-quorum fails, up to two election timeouts
     after the last word, in which others may elect a leader.)"""
 
-    strict_reads_on_lone_voter: bool = True
+    single_voter_reads_need_commit: bool = True
     """A cluster of one voter answers reads only when an entry of its term is committed, like any other. (etcd: at once,
     possibly with an index older than an acknowledged write.)"""
 
     strict_pre_votes: bool = True
     """Count a pre-vote only if it answers the term asked for. (etcd: also late answers to an earlier request.)"""
 
-    abort_postponed_reads: bool = True
+    abort_reads_on_step_down: bool = True
     """A leader that steps down before the first commit of its term reports the reads that waited for it in
     `Ready.aborted_reads`. (etcd: keeps them, silently, until it leads again.)"""
 
-    doubt_retracted_acks: bool = True
+    retry_lost_acks_at_heartbeat: bool = True
     """A follower that refuses what it had acknowledged is sent to again at the next heartbeat answer: its disk may have
     been emptied. (etcd: at once, so that the two may do nothing else.)"""
 
@@ -335,14 +335,14 @@ class Config:
             read_only_option=read_only_option,
             disable_conf_change_validation=disable_conf_change_validation,
             step_down_on_removal=step_down_on_removal,
-            hold_vote_requests=False,
+            persist_before_vote_request=False,
             lease_outlives_term=False,
             lease_survives_restart=False,
             lease_ends_with_transfer=False,
-            strict_reads_on_lone_voter=False,
+            single_voter_reads_need_commit=False,
             strict_pre_votes=False,
-            abort_postponed_reads=False,
-            doubt_retracted_acks=False,
+            abort_reads_on_step_down=False,
+            retry_lost_acks_at_heartbeat=False,
             bounded_lease=False,
             recheck_reads=False,
             retry_auto_leave=False,

@@ -13,7 +13,7 @@ from random_cluster import RandomCluster, random_moves
 
 from pyraft import Config, CoreState, MemoryStorage, NullLogger, Peer, Ready
 from rafttest.record import DamagedRecordingError, Player, RecordingNode, read_segment
-from rafttest.record.format import MAGIC, Chain, Kind, Record, Segment
+from rafttest.record.format import MAGIC, Chain, Record, RecordKind, Segment
 from rafttest.record.ring import segments
 
 
@@ -104,7 +104,7 @@ def play_all(path: Path) -> Player:
 def write_segment(path: Path, header: bytes, records: list[Record]) -> Path:
     """A file that is whole and has this content."""
     chain = Chain()
-    parts = [MAGIC, chain.record(bytes((Kind.HEADER,)) + header)]
+    parts = [MAGIC, chain.record(bytes((RecordKind.HEADER,)) + header)]
     parts += [chain.record(bytes((record.kind,)) + record.body) for record in records]
     path.write_bytes(b"".join(parts))
     return path
@@ -119,7 +119,7 @@ def rewritten(path: Path, position: int, change: Callable[[Record], Record | Non
     return read_segment(path)
 
 
-def inputs(segment: Segment, kind: Kind) -> list[int]:
+def inputs(segment: Segment, kind: RecordKind) -> list[int]:
     """The positions of the records of a kind."""
     return [position for position, record in enumerate(segment.records) if record.kind is kind]
 

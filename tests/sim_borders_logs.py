@@ -13,7 +13,7 @@ from raftpb.enums import (
     MSG_VOTE_RESP,
 )
 from raftpb.message import HardState, Message
-from rafttest.sim.cluster.disk import Disk
+from rafttest.sim.cluster.disk import SimDisk
 
 # S1 to S5: terms and votes
 
@@ -434,4 +434,4 @@ def _who_has_not_applied_a_change_up_to_there_is_not_asked(s: Story) -> None:
 
 def _loses(s: Story, *nodes: int) -> None:
     for n in nodes:
-        s.checker.lives[n].durable = Disk(START).durable
+        s.checker.lives[n].durable = SimDisk(START).durable

@@ -8,7 +8,7 @@ from pyraft import BasicStatus, Config, MemoryStorage, NullLogger, RawNode, Role
 from raftpb.enums import ENTRY_NORMAL, MSG_APP, EntryType
 from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.checker.safety import Checker, Limits
-from rafttest.sim.cluster.disk import Disk
+from rafttest.sim.cluster.disk import SimDisk
 
 START = Snapshot(b"beginning", SnapshotMetadata(ConfState((1, 2, 3)), 2, 1))
 FOLLOWER, CANDIDATE, LEADER = Role.StateFollower, Role.StateCandidate, Role.StateLeader
@@ -23,8 +23,8 @@ class Story:
 
     def __init__(self, limits: Limits | None = None, start: Snapshot = START, reads_by_lease: bool = False) -> None:
         self.checker = Checker(start, limits or Limits(100, 100, 10, 4, 10), reads_by_lease)
-        self.disks = {n: Disk(start) for n in (1, 2, 3)}
-        self.disks[4] = Disk()
+        self.disks = {n: SimDisk(start) for n in (1, 2, 3)}
+        self.disks[4] = SimDisk()
         for n in self.disks:
             self.boot(n, 1)
 

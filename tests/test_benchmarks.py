@@ -13,14 +13,14 @@ import benchmarks.__main__ as command
 from benchmarks import plan, table
 from benchmarks.builds import ROOT
 from benchmarks.engines import KINDS, Engine
-from benchmarks.measure import Effort, Result, Timing, measure
+from benchmarks.measure import Effort, RowResult, Timing, measure
 from benchmarks.plan import Row
 from benchmarks.registry import WORKLOADS
 from benchmarks.results import as_markdown
 from benchmarks.targets import verdicts
 from benchmarks.worker import Worker, pyraft_greeting, serve
 from benchmarks.workloads.bench import WrongResultError, payloads
-from benchmarks.workloads.cluster import Cluster
+from benchmarks.workloads.cluster import ClusterBench
 from pyraft import RawNode, Ready
 
 CLUSTER = {"nodes": 3, "batch": 2, "bytes": 16, "wire": 0, "check": 1}
@@ -60,8 +60,8 @@ def ask(*requests: object) -> list[dict[str, object]]:
     return [json.loads(line) for line in answers.getvalue().splitlines()]
 
 
-def result(workload: str, label: str, times: Mapping[str, float], **shape: int) -> Result:
-    made = Result(Row(workload, label, shape))
+def result(workload: str, label: str, times: Mapping[str, float], **shape: int) -> RowResult:
+    made = RowResult(Row(workload, label, shape))
     for name, time in times.items():
         made.timings[name] = Timing([time, time, time * 3], operations=10, messages=80)
     return made
@@ -81,27 +81,27 @@ class TestAWorkload:
 
     @pytest.mark.parametrize(("nodes", "messages"), [(1, 0), (3, 8), (5, 16)])
     def test_takes_as_many_messages_as_the_reference(self, nodes: int, messages: int) -> None:
-        bench = Cluster({**CLUSTER, "nodes": nodes, "batch": 1})
+        bench = ClusterBench({**CLUSTER, "nodes": nodes, "batch": 1})
         before = bench.messages
         bench.run(10)
         assert bench.messages - before == 10 * messages
 
     def test_notices_entries_in_the_wrong_order(self) -> None:
-        bench = Cluster(CLUSTER)
+        bench = ClusterBench(CLUSTER)
         member = bench.nodes.members[2]
         member.node = Backwards(member.node)  # type: ignore[assignment]
         with pytest.raises(WrongResultError, match="was handed out where"):
             bench.run(2)
 
     def test_notices_an_entry_that_somebody_did_not_apply(self) -> None:
-        bench = Cluster(CLUSTER)
+        bench = ClusterBench(CLUSTER)
         bench.run(2)
         bench.nodes.members[1].applied -= 1
         with pytest.raises(WrongResultError, match="a node applied up to"):
             bench.verify()
 
     def test_notices_a_log_that_holds_something_else(self) -> None:
-        bench = Cluster(CLUSTER)
+        bench = ClusterBench(CLUSTER)
         bench.run(2)
         bench.last_payloads[-1] = b"something else"
         with pytest.raises(WrongResultError, match="does not end in what was proposed"):
@@ -169,7 +169,7 @@ def told(name: str, **answer: int) -> Engine:
 
 
 class TestAMeasurement:
-    def measure(self, engines: Sequence[Engine], row: Row) -> tuple[Result, list[str]]:
+    def measure(self, engines: Sequence[Engine], row: Row) -> tuple[RowResult, list[str]]:
         turns: list[str] = []
         return measure(row, engines, Effort(0.001, 2), turns.append), turns
 

@@ -196,12 +196,12 @@ def test_the_defaults_are_safe() -> None:
             config.check_quorum,
             config.pre_vote,
             config.step_down_on_removal,
-            config.hold_vote_requests,
+            config.persist_before_vote_request,
             config.lease_survives_restart,
             config.lease_ends_with_transfer,
-            config.strict_reads_on_lone_voter,
+            config.single_voter_reads_need_commit,
             config.strict_pre_votes,
-            config.abort_postponed_reads,
+            config.abort_reads_on_step_down,
         ]
     )
     assert not any(

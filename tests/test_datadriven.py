@@ -14,7 +14,7 @@ from rafttest.trace.command import (
     Argument,
     Command,
     CommandError,
-    RefusedError,
+    CommandRefusedError,
     Shape,
     parse_command,
     to_bool,
@@ -127,7 +127,7 @@ def test_booleans() -> None:
 
 def test_steps_that_are_none_are_refused_in_the_words_of_the_reference() -> None:
     assert [(step.type, step.node_id) for step in to_steps("v1 l2")] == [(ADD_NODE, 1), (ADD_LEARNER_NODE, 2)]
-    with pytest.raises(RefusedError, match=r"^unknown input: x1$"):
+    with pytest.raises(CommandRefusedError, match=r"^unknown input: x1$"):
         to_steps("x1")
 
 

@@ -9,10 +9,10 @@ from pyraft import InvalidMessageError, MemoryStorage
 from raftpb.enums import MSG_HEARTBEAT, MSG_VOTE, MSG_VOTE_RESP
 from raftpb.message import HardState, Message
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.directed.schedule import FIRST, Script
+from rafttest.sim.directed.schedule import FIRST, DirectedSchedule
 
 
-def hard_state(s: Script, n: int) -> HardState:
+def hard_state(s: DirectedSchedule, n: int) -> HardState:
     return s.node(n).disk.durable.initial_state()[0]
 
 
@@ -21,7 +21,7 @@ def hard_state(s: Script, n: int) -> HardState:
 
 def test_wiped_follower_commit_ahead() -> None:
     """3 has acknowledged up to 5 and lost its disk. It may not fall over, nor commit what it has not, now or later."""
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.propose(1, b"a", b"b")
     s.run_until_idle()
@@ -42,8 +42,8 @@ def test_wiped_follower_commit_ahead() -> None:
 
 @pytest.mark.parametrize("backup", [False, True], ids=["emptied", "an old backup"])
 def test_a_leader_that_answers_at_once_does_not_keep_a_wiped_follower_busy(backup: bool) -> None:
-    """A leader of the Go library does, as one without `doubt_retracted_acks`. What 2 and 3 agree on goes on."""
-    s = Script(3, doubt_retracted_acks=False)
+    """A leader of the Go library does, as one without `retry_lost_acks_at_heartbeat`. What 2 and 3 agree on goes on."""
+    s = DirectedSchedule(3, retry_lost_acks_at_heartbeat=False)
     s.elect(1)
     old = s.backup(3)
     s.propose(1, b"a", b"b")
@@ -63,7 +63,7 @@ def test_a_leader_that_answers_at_once_does_not_keep_a_wiped_follower_busy(backu
 
 def test_restored_backup_follower() -> None:
     """The backup of 1 holds "lost", which was replaced later. To commit as far as its log goes would bring it back."""
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.isolate(1)
     s.propose(1, b"lost")
@@ -87,7 +87,7 @@ def test_restored_backup_follower() -> None:
 
 def test_a_backup_that_is_long_enough_is_not_noticed() -> None:
     """Nothing in Raft can: the leader knows 4 to be there, and something is. That is why an id is one log for ever."""
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.isolate(1)
     s.propose(1, b"lost")
@@ -105,7 +105,7 @@ def test_a_backup_that_is_long_enough_is_not_noticed() -> None:
 
 def test_cross_delivered_heartbeat() -> None:
     """A heartbeat for 2, who has everything, reaches 3, who has nothing of it; once as it is, once readdressed."""
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.cut(to=3)
     s.propose(1, b"a", b"b")
@@ -131,7 +131,7 @@ def test_full_restart_term_vote(kept: bool) -> None:
     """2 gives its vote of term 2 to 1; all nodes restart, and 3 asks for the same vote. It gets it if 2 does not know
     that it gave it, and then nobody else does: the answer to 1 had not left.
     """
-    s = Script(3, pre_vote=False)
+    s = DirectedSchedule(3, pre_vote=False)
     s.campaign(1)
     s.handle(1)
     s.drop(MSG_VOTE, to=3)
@@ -148,7 +148,7 @@ def test_full_restart_term_vote(kept: bool) -> None:
 
 def test_a_vote_that_was_sent_survives_a_full_restart() -> None:
     """The answer of 2 to 1 is still on its way, and 3 asks 2 in the same term."""
-    s = Script(3, pre_vote=False)
+    s = DirectedSchedule(3, pre_vote=False)
     s.campaign(1)
     s.handle(1)
     s.drop(MSG_VOTE, to=3)
@@ -169,7 +169,7 @@ def test_a_vote_that_was_sent_survives_a_full_restart() -> None:
 @pytest.mark.parametrize("keep", [0, 1])
 def test_crash_between_term_and_vote(keep: int, asynchronous: bool) -> None:
     """Term and vote are one record: after a crash both are there, or neither is, and no second vote can be given."""
-    s = Script(3, pre_vote=False, async_storage_writes=asynchronous)
+    s = DirectedSchedule(3, pre_vote=False, async_storage_writes=asynchronous)
     s.campaign(1)
     s.handle(1)
     s.deliver(MSG_VOTE, to=2)
@@ -197,7 +197,7 @@ def test_crash_between_term_and_vote(keep: int, asynchronous: bool) -> None:
 @pytest.mark.parametrize("persisted", [False, True], ids=["before-persist", "after-persist"])
 def test_single_node_crash_before_persist(persisted: bool, asynchronous: bool) -> None:
     """A node that is alone is its own majority, but only with what is on its disk."""
-    s = Script(1, async_storage_writes=asynchronous)
+    s = DirectedSchedule(1, async_storage_writes=asynchronous)
     s.elect(1)
     s.propose(1, b"x")
     ready = s.ready(1)
@@ -215,7 +215,7 @@ def test_single_node_crash_before_persist(persisted: bool, asynchronous: bool) -
 @pytest.mark.parametrize("keep", [0, 1, 2, 9])
 def test_power_cut_with_unsynced_tails(keep: int, asynchronous: bool) -> None:
     """All nodes stop at once, each at another point, and lose different tails. What was applied anywhere is kept."""
-    s = Script(5, async_storage_writes=asynchronous)
+    s = DirectedSchedule(5, async_storage_writes=asynchronous)
     s.elect(1)
     s.propose(1, b"applied")
     s.run_until_idle()
@@ -242,7 +242,7 @@ def test_read_single_voter_after_restart(on: bool) -> None:
     """x is applied, and its client told; that it is committed is not on the disk. After a crash 1 leads again, and the
     reference answers a read before its first entry is committed, without x.
     """
-    s = Script(1, strict_reads_on_lone_voter=on)
+    s = DirectedSchedule(1, single_voter_reads_need_commit=on)
     s.elect(1)
     s.propose(1, b"x")
     s.apply(1)

@@ -19,7 +19,7 @@ from raftpb.enums import (
 from raftpb.message import Message
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.directed.manual_node import Knobs
-from rafttest.sim.directed.schedule import Script
+from rafttest.sim.directed.schedule import DirectedSchedule
 
 # Votes that come late, twice, or for somebody who has forgotten that it asked
 
@@ -27,7 +27,7 @@ from rafttest.sim.directed.schedule import Script
 @pytest.mark.parametrize("copies", [1, 4])
 def test_a_vote_that_the_network_copies_counts_once(copies: int) -> None:
     """Duplicated VoteResp: 1 has its own vote and that of 2, out of five."""
-    s = Script(5, **plain())
+    s = DirectedSchedule(5, **plain())
     s.campaign(1)
     s.handle(1)
     for n in (3, 4, 5):
@@ -50,7 +50,7 @@ def test_a_vote_that_the_network_copies_counts_once(copies: int) -> None:
 )
 def test_a_term_out_of_reach_uses_up_no_terms(kind: MessageType, refused: bool, pre_vote: bool) -> None:
     """It reaches the leader and a follower. Taken by either, it would be the term of all, with none left after it."""
-    s = Script(3, pre_vote=pre_vote)
+    s = DirectedSchedule(3, pre_vote=pre_vote)
     s.elect(1)
     term = s.status(1).term
     for to in (1, 2):
@@ -68,7 +68,7 @@ def test_a_vote_of_an_older_term_does_not_count(restarted: bool) -> None:
     """2 agrees to term 2, but 1 asks for term 3 when it hears of it. In term 3, 2 votes for 3: two leaders, if both
     votes of 2 counted.
     """
-    s = Script(3, **plain())
+    s = DirectedSchedule(3, **plain())
     s.campaign(1)
     s.handle(1)
     s.drop(MSG_VOTE, to=3)
@@ -94,7 +94,7 @@ def test_a_vote_of_an_older_term_does_not_count(restarted: bool) -> None:
 
 def test_a_vote_for_an_earlier_life_of_the_candidate() -> None:
     """1 was promised the vote of term 2, crashed, and runs again as a follower of that term: it did not ask."""
-    s = Script(3, **plain())
+    s = DirectedSchedule(3, **plain())
     s.campaign(1)
     s.handle(1)
     s.drop(MSG_VOTE, to=3)
@@ -114,8 +114,8 @@ def test_a_candidate_asks_twice_in_one_term_with_two_logs(hold: bool, forgives: 
     """With asynchronous writes the reference lets MsgVote leave before term and vote are durable. 1 is writing "a",
     which 3 and 2 have committed, and asks 2 for its vote; crashes; asks again without "a". The first answer elects it.
     """
-    own: dict[int, Knobs] = {1: {"hold_vote_requests": hold}}
-    s = Script(3, forgives=forgives, own=own, **plain(async_storage_writes=True))
+    own: dict[int, Knobs] = {1: {"persist_before_vote_request": hold}}
+    s = DirectedSchedule(3, forgives=forgives, own=own, **plain(async_storage_writes=True))
     s.elect(3)
     s.propose(3, b"a")
     s.handle(3)
@@ -162,7 +162,7 @@ def test_a_link_that_is_cut_deposes_nobody(on: bool) -> None:
     """1 leads, and 2 does not hear from it; 3 reaches both. With pre-vote and check-quorum nothing happens, however
     long it lasts. Without them 2 raises the term again and again.
     """
-    s = Script(3, pre_vote=on, check_quorum=on)
+    s = DirectedSchedule(3, pre_vote=on, check_quorum=on)
     s.elect(1)
     s.part(1, 2)
     s.pass_time(100)
@@ -176,7 +176,7 @@ def test_a_link_that_is_cut_deposes_nobody(on: bool) -> None:
 
 def test_asymmetric_cut_of_the_leader() -> None:
     """The leader speaks, and hears nobody: it steps down, and somebody leads who is heard and hears."""
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.cut(to=1)
     s.pass_time(40)
@@ -190,7 +190,7 @@ def test_asymmetric_cut_of_the_leader() -> None:
 
 def test_two_leaders_in_different_terms() -> None:
     """Legal, and harmless: the old one commits nothing, and confirms no read."""
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.isolate(1)
     s.elect(2)
@@ -213,7 +213,7 @@ def test_a_candidate_of_a_higher_term_is_heard_by_the_leader() -> None:
     """3 was cut off and has raised its term. Those who hear from 1 ignore its requests, it ignores what 1 sends; its
     answer to that, an acknowledgement in its own term, is what gets them together again.
     """
-    s = Script(3, pre_vote=False)
+    s = DirectedSchedule(3, pre_vote=False)
     s.elect(1)
     s.isolate(3)
     s.pass_time(40, 3)
@@ -225,7 +225,7 @@ def test_a_pre_vote_of_a_lower_term_is_answered() -> None:
     """3 had no pre-vote, was cut off, and has a high term and a short log. 2 has the longer log and the lower term:
     only the refusal tells it which term to ask for.
     """
-    s = Script(3, own={3: {"pre_vote": False}})
+    s = DirectedSchedule(3, own={3: {"pre_vote": False}})
     s.elect(1)
     s.isolate(3)
     s.propose(1, b"x")
@@ -242,7 +242,7 @@ def test_a_pre_vote_of_a_lower_term_is_answered() -> None:
 
 def test_a_pre_candidate_has_no_leader_to_protect() -> None:
     """1 is dead. 2 knows it first and asks in vain; when 3 asks, 2 agrees, although it heard from 1 a moment ago."""
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.pass_time(1)
     s.crash(1)
@@ -258,7 +258,7 @@ def test_a_pre_candidate_has_no_leader_to_protect() -> None:
 
 def test_a_learner_that_is_promoted_while_cut_off_votes() -> None:
     """1 and 2 have made 3 a voter, which it does not know. Without 1, 2 needs its vote."""
-    s = Script(2, learners=1)
+    s = DirectedSchedule(2, learners=1)
     s.elect(1)
     s.isolate(3)
     s.change(1, "v3")
@@ -276,7 +276,7 @@ def test_a_learner_that_is_promoted_while_cut_off_votes() -> None:
 @BOTH_WAYS
 def test_nobody_campaigns_over_a_snapshot_that_is_not_written(asynchronous: bool) -> None:
     """It has nothing else; if it wins and crashes, the majority that elected it has not what was committed."""
-    s = Script(3, async_storage_writes=asynchronous)
+    s = DirectedSchedule(3, async_storage_writes=asynchronous)
     s.elect(1)
     s.isolate(3)
     s.propose(1, b"a", b"b")

@@ -22,10 +22,10 @@ from raftpb.enums import (
 )
 from raftpb.message import ConfState, Message
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.directed.schedule import FIRST, Script
+from rafttest.sim.directed.schedule import FIRST, DirectedSchedule
 
 
-def write_only(s: Script, *nodes: int) -> None:
+def write_only(s: DirectedSchedule, *nodes: int) -> None:
     """`nodes` write and answer, and do not get round to applying; asynchronous writes only."""
     for n in nodes:
         node = s.node(n)
@@ -45,7 +45,7 @@ def test_leader_crash_between_enter_and_leave(steps: int, asynchronous: bool) ->
     """4 takes the place of 1, in a joint configuration that leaves itself, and 1, the leader, crashes somewhere on the
     way. Either the change never was, or it is completed by another leader.
     """
-    s = Script(3, spares=1, async_storage_writes=asynchronous)
+    s = DirectedSchedule(3, spares=1, async_storage_writes=asynchronous)
     s.elect(1)
     s.change(1, "v4 r1")
     for step in range(steps):
@@ -68,7 +68,7 @@ def test_the_next_leader_leaves_what_it_had_applied_before() -> None:
     """1 crashes when it has applied the change and told the others so, but not yet asked to leave. 2 has applied all
     that there is when it is elected: nothing of it will be applied again to remind it.
     """
-    s = Script(3, spares=1)
+    s = DirectedSchedule(3, spares=1)
     s.elect(1)
     s.change(1, "v4 r1")
     s.handle(1)
@@ -86,7 +86,7 @@ def test_the_next_leader_leaves_what_it_had_applied_before() -> None:
 
 def test_a_joint_configuration_is_left_once() -> None:
     """Whatever is applied while the change to leave it is under way, and whoever else asks for it."""
-    s = Script(3, spares=1)
+    s = DirectedSchedule(3, spares=1)
     s.elect(1)
     s.change(1, "v4 r3")
     s.handle(1)
@@ -112,7 +112,7 @@ def test_a_joint_configuration_is_left_once() -> None:
 
 def test_the_only_voter_demotes_itself() -> None:
     """1 steps down while both halves have to agree. It campaigns, and its own vote counts for the half that it is."""
-    s = Script(1, learners=1)
+    s = DirectedSchedule(1, learners=1)
     s.elect(1)
     s.change(1, "v2 l1", TRANSITION_JOINT_EXPLICIT)
     s.run_until_idle()
@@ -128,18 +128,18 @@ def test_the_only_voter_demotes_itself() -> None:
     assert s.leaders() == [2]
 
 
-def target_crashes(s: Script) -> None:
+def target_crashes(s: DirectedSchedule) -> None:
     s.crash(2)
     s.pass_time(11)
     s.restart(2)
 
 
-def to_oneself_and_once_more(s: Script) -> None:
+def to_oneself_and_once_more(s: DirectedSchedule) -> None:
     s.transfer(1, 1)
     s.transfer(1, 2)
 
 
-TRANSFERS_IN_VAIN: dict[str, Callable[[Script], object]] = {
+TRANSFERS_IN_VAIN: dict[str, Callable[[DirectedSchedule], object]] = {
     "times out": lambda s: s.pass_time(11),
     "to oneself": lambda s: s.transfer(1, 1),
     "to another": lambda s: s.transfer(1, 3),
@@ -155,7 +155,7 @@ def test_no_idle_cluster_stays_in_a_joint_configuration(end: str, on: bool, asyn
     """1 would leave it when it applies the change, but is handing leadership to 2 just then, and no invitation arrives.
     Nobody writes anything, so nothing will be applied that would remind 1 of it.
     """
-    s = Script(3, async_storage_writes=asynchronous, retry_auto_leave=on)
+    s = DirectedSchedule(3, async_storage_writes=asynchronous, retry_auto_leave=on)
     s.elect(1)
     s.cut(MSG_TIMEOUT_NOW)
     s.change(1, "l3 v3", TRANSITION_JOINT_IMPLICIT)
@@ -189,7 +189,9 @@ def test_an_impossible_change_of_an_older_leader(impossible: AnyConfChange, asyn
     """1 does not check what it proposes, like leaders of before. Every node applies it without an effect, goes on, and
     does the same when it meets the entry again after a crash. A leader that checks refuses it, also from a follower.
     """
-    s = Script(3, spares=1, async_storage_writes=asynchronous, own={1: {"disable_conf_change_validation": True}})
+    s = DirectedSchedule(
+        3, spares=1, async_storage_writes=asynchronous, own={1: {"disable_conf_change_validation": True}}
+    )
     s.elect(1)
     if len(impossible.as_v2().changes) != 3:
         s.change(1, "l3", TRANSITION_JOINT_EXPLICIT)
@@ -226,7 +228,7 @@ def test_two_confchanges_unapplied_campaign(old_form: bool) -> None:
     """4 and 5 have joined, but 2 and 3, who know both changes to be committed, are slow to apply them. In their eyes 2
     and 3 are a majority; 1, 4 and 5 are one in truth. Nobody may campaign like that, not even if invited.
     """
-    s = Script(3, spares=2, async_storage_writes=True)
+    s = DirectedSchedule(3, spares=2, async_storage_writes=True)
     s.elect(1)
     s.pause(2, 3)
     for n in (4, 5):
@@ -258,7 +260,7 @@ def test_a_new_leader_first_applies_the_change_that_it_found() -> None:
     """A change is in the log of 2 when it is elected, and may be committed, for all it knows. A second one on top of it
     could lead to a configuration whose majorities miss those of the first.
     """
-    s = Script(3, spares=2)
+    s = DirectedSchedule(3, spares=2)
     s.elect(1)
     s.hold(MSG_APP_RESP)
     s.change(1, "v4")
@@ -280,7 +282,7 @@ def test_a_snapshot_with_the_configuration_of_another_index() -> None:
     """The application's mistake: a snapshot from before 2 was demoted says that it was. The checker finds it where it
     is installed.
     """
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.isolate(3)
     s.propose(1, b"a")
@@ -299,7 +301,7 @@ def test_changes_are_applied_while_a_snapshot_that_covers_them_waits() -> None:
     """3 applies slowly. It has two changes in hand when a snapshot comes with a third. What `apply_conf_change` returns
     belongs to the changes: 3 makes a snapshot of its own with it, and starts from that after a crash.
     """
-    s = Script(3, spares=2, async_storage_writes=True)
+    s = DirectedSchedule(3, spares=2, async_storage_writes=True)
     s.elect(1)
     s.pause(3)
     for steps in ("l4", "l5"):
@@ -341,7 +343,7 @@ def test_changes_are_applied_while_a_snapshot_that_covers_them_waits() -> None:
 @pytest.mark.parametrize("steps_down", [True, False], ids=["steps-down", "leads-on"])
 def test_leader_removes_itself(steps_down: bool) -> None:
     """It leads until it has applied that, does not count itself, and then either follows or takes no more proposals."""
-    s = Script(3, step_down_on_removal=steps_down)
+    s = DirectedSchedule(3, step_down_on_removal=steps_down)
     s.elect(1)
     s.hold(MSG_APP_RESP, from_=3)
     s.change(1, "r1")
@@ -366,7 +368,7 @@ def test_own_removal_is_applied_with_a_write_under_way(steps_down: bool) -> None
     """The write ends when 1 is no member any more, and answers two things: that 1 has the entry, which concerns nobody,
     and that it is durable, which frees memory.
     """
-    s = Script(2, async_storage_writes=True, step_down_on_removal=steps_down)
+    s = DirectedSchedule(2, async_storage_writes=True, step_down_on_removal=steps_down)
     s.elect(1)
     s.change(1, "r1")
     s.ready(1)
@@ -395,7 +397,7 @@ def test_own_removal_is_applied_with_a_write_under_way(steps_down: bool) -> None
 @pytest.mark.parametrize("when", ["before it hears", "as candidate", "as leader"])
 def test_transfer_to_a_node_that_crashes(when: str) -> None:
     """Proposals wait for an election timeout at most: then 1 leads on, or there is an election."""
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     assert s.transfer(1, 2) is None
     s.handle(1)
@@ -426,7 +428,7 @@ def test_transfer_to_a_node_that_crashes(when: str) -> None:
 @pytest.mark.parametrize("steps", ["l2", "r2"], ids=["demoted", "removed"])
 def test_transfer_target_goes(steps: str) -> None:
     """2 is to lead when it has caught up, and is no voter any more before that: proposals are taken again at once."""
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.hold(to=2)
     s.change(1, steps)
@@ -443,7 +445,7 @@ def test_transfer_target_goes(steps: str) -> None:
 
 def test_removed_node_is_not_waited_for() -> None:
     """3 is cut off; the change that removes it needs no word from it, and leaves one vote less to win."""
-    s = Script(4)
+    s = DirectedSchedule(4)
     s.elect(1)
     s.isolate(3)
     s.isolate(4)

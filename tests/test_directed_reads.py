@@ -21,15 +21,15 @@ from raftpb.enums import (
 from raftpb.message import ConfState
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.directed.manual_node import Knobs
-from rafttest.sim.directed.schedule import FIRST, Script
+from rafttest.sim.directed.schedule import FIRST, DirectedSchedule
 
 LEASES: Knobs = {"read_only_option": ReadOnlyOption.ReadOnlyLeaseBased, "pre_vote": False}
 
 
-def with_leases(knobs: Knobs) -> tuple[Script, int, int, int]:
+def with_leases(knobs: Knobs) -> tuple[DirectedSchedule, int, int, int]:
     """A cluster that has elected somebody by itself and works, and who leads; the others."""
     told: Knobs = {**LEASES, **knobs}
-    s = Script(3, **told)
+    s = DirectedSchedule(3, **told)
     while not s.leaders():
         s.pass_time(1)
     s.pass_time(3)
@@ -38,7 +38,7 @@ def with_leases(knobs: Knobs) -> tuple[Script, int, int, int]:
     return s, leader, first, second
 
 
-def read_stale_or_not(s: Script, old: int, new: int, on: bool) -> None:
+def read_stale_or_not(s: DirectedSchedule, old: int, new: int, on: bool) -> None:
     """`new` leads, and commits; `old` believes that it leads, and is asked for a read."""
     s.propose(new, b"new")
     s.run_until_idle()
@@ -113,7 +113,7 @@ def test_a_lease_ends_before_others_may_elect(on: bool) -> None:
     read_stale_or_not(s, old, new, on)
 
 
-def promised_and_then_of_a_later_term(s: Script, old: int, near: int, far: int) -> None:
+def promised_and_then_of_a_later_term(s: DirectedSchedule, old: int, near: int, far: int) -> None:
     """`near` grants a pre-vote, then hears from the leader `old`, and then learns that `far` is in a later term.
 
     Messages are late and overtake each other; nothing else is wrong.
@@ -186,7 +186,7 @@ def test_a_promise_holds_up_the_campaign_of_who_gave_it(on: bool, later: bool) -
 
 def test_read_before_term_commit() -> None:
     """2 is elected with x in its log, and does not know that it is committed, and its client told. It has to wait."""
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.propose(1, b"x")
     s.handle(1)
@@ -213,7 +213,7 @@ def test_read_pause_leader_change(back: bool) -> None:
     """1 asks for confirmation and is paused. When the answers arrive another leader has been there, and perhaps 1 leads
     again, and asks about its first read again.
     """
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.read(1, b"old")
     s.handle(1)
@@ -245,7 +245,7 @@ def test_a_read_in_a_joint_configuration_is_confirmed_by_both_halves() -> None:
     """1, 4 and 5 are to take over from 1, 2 and 3. 2 and 3 do not know yet that this is decided: they elect 2, and
     commit. 1 is cut off from them, and 4 and 5 go on confirming its reads.
     """
-    s = Script(3, spares=2)
+    s = DirectedSchedule(3, spares=2)
     s.elect(1)
     s.change(1, "v4 v5 r2 r3", TRANSITION_JOINT_EXPLICIT)
     s.handle(1)
@@ -276,7 +276,7 @@ def test_a_read_that_the_network_copies_is_answered_once() -> None:
     """2 has passed a read on to 1, and has its answer. A copy of the question comes to 1 when 2 leads, and so, passed
     on once more, back to 2.
     """
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.read(2, b"r")
     s.handle(2)
@@ -302,7 +302,7 @@ def test_a_read_that_the_network_copies_is_answered_once() -> None:
 @pytest.mark.parametrize("asks", [1, 2], ids=["leader", "follower"])
 def test_a_read_waits_until_its_leader_is_the_only_voter(asks: int, on: bool, asynchronous: bool) -> None:
     """Nobody is left whose answer could confirm it."""
-    s = Script(2, async_storage_writes=asynchronous, recheck_reads=on)
+    s = DirectedSchedule(2, async_storage_writes=asynchronous, recheck_reads=on)
     s.elect(1)
     s.hold(MSG_HEARTBEAT)
     s.change(1, "r2")
@@ -331,7 +331,7 @@ def test_a_read_is_confirmed_by_those_who_are_left(on: bool) -> None:
     """3 has answered; 4 and 5, who have not, are removed. What 1 is told by nobody it does not believe: the read that
     comes later waits for an answer of its own.
     """
-    s = Script(5, recheck_reads=on)
+    s = DirectedSchedule(5, recheck_reads=on)
     s.elect(1)
     s.change(1, "r4 r5", TRANSITION_JOINT_EXPLICIT)
     s.run_until_idle()
@@ -364,7 +364,7 @@ def test_a_leader_that_was_replaced_shrinks_no_quorum_to_answer_a_read(asynchron
     """2 and 3 have appended the removal of 4 and say so. Then 2 leads, with the votes of 3 and 4, and writes. The
     answers come late: 1 commits the removal, but of the three that are left only 1 itself has confirmed its read.
     """
-    s = Script(4, async_storage_writes=asynchronous, check_quorum=False)
+    s = DirectedSchedule(4, async_storage_writes=asynchronous, check_quorum=False)
     s.elect(1)
     s.change(1, "r4")
     s.handle(1)

@@ -8,14 +8,14 @@ from directed import BOTH_WAYS, plain
 from pyraft import DropReason, ProgressState, ProposalDroppedError
 from raftpb.enums import MSG_APP, MSG_APP_RESP, MSG_HEARTBEAT, MSG_SNAP
 from raftpb.message import Message
-from rafttest.sim.directed.schedule import FIRST, Script
+from rafttest.sim.directed.schedule import FIRST, DirectedSchedule
 
 
-def match(s: Script, leader: int, n: int) -> int:
+def match(s: DirectedSchedule, leader: int, n: int) -> int:
     return s.node(leader).raw.status().progress[n].match
 
 
-def lead_unheard(s: Script, n: int) -> None:
+def lead_unheard(s: DirectedSchedule, n: int) -> None:
     """`n` is elected, perhaps at the second attempt, and none of its appends arrives by itself."""
     s.hold(MSG_APP, from_=n)
     s.campaign(n)
@@ -24,7 +24,7 @@ def lead_unheard(s: Script, n: int) -> None:
         s.elect(n)
 
 
-def fail(s: Script, n: int) -> None:
+def fail(s: DirectedSchedule, n: int) -> None:
     """`n` crashes, and everything that is on its way is lost."""
     s.crash(n)
     s.mail.clear()
@@ -39,7 +39,9 @@ def test_older_term_commit_fig8(asynchronous: bool) -> None:
     """Figure 8 of the thesis, all of it. "old", of term 2, is on four of five, three of them acknowledged to its leader
     of term 4; that commits nothing, for 5, whose log ends in term 3, may still be elected and replace it.
     """
-    s = Script(5, **plain(async_storage_writes=asynchronous, max_size_per_msg=0, max_committed_size_per_ready=100))
+    s = DirectedSchedule(
+        5, **plain(async_storage_writes=asynchronous, max_size_per_msg=0, max_committed_size_per_ready=100)
+    )
     s.elect(1)
     s.hold(MSG_APP, from_=1)
     s.propose(1, b"old")
@@ -72,7 +74,7 @@ def test_an_append_vouches_for_no_more_than_it_holds() -> None:
     """3 has an old tail beyond the entry that an empty append speaks of, and the leader has committed other entries
     there. This library's leader sends an empty append only to whom it believes in step; other leaders do as they like.
     """
-    s = Script(3, **plain())
+    s = DirectedSchedule(3, **plain())
     s.elect(3)
     s.hold(MSG_APP, from_=3)
     s.propose(3, b"lost", b"lost too")
@@ -96,7 +98,7 @@ def test_stale_acknowledgement_of_an_earlier_term() -> None:
     """2 has acknowledged "a" and "b" of leader 1, in term 2, and a leader of term 3 has replaced them since. The word
     of it comes, reordered behind all that, when 1 leads again.
     """
-    s = Script(5, **plain())
+    s = DirectedSchedule(5, **plain())
     s.elect(1)
     s.hold(MSG_APP, from_=1)
     s.propose(1, b"a", b"b")
@@ -121,7 +123,7 @@ def test_stale_acknowledgement_of_an_earlier_term() -> None:
 
 def test_acknowledgements_in_the_wrong_order() -> None:
     """The later one counts for both; the earlier one, and a copy of it, take nothing back."""
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     for data in (b"a", b"b"):
         s.propose(1, data)
@@ -143,7 +145,7 @@ def test_acknowledgements_in_the_wrong_order() -> None:
 @pytest.mark.parametrize("written", [True, False], ids=["written", "being-written"])
 def test_snapshot_conflicting_tail(written: bool, asynchronous: bool) -> None:
     """3 has a longer log than the snapshot that it gets, and none of its tail was committed."""
-    s = Script(3, **plain(async_storage_writes=asynchronous))
+    s = DirectedSchedule(3, **plain(async_storage_writes=asynchronous))
     s.elect(3)
     s.hold(MSG_APP, from_=3)
     s.propose(3, b"lost", b"lost", b"lost", b"lost")
@@ -168,7 +170,7 @@ def test_append_aba() -> None:
     """3 gets "a" of term 2, then another entry in its place, then "a" again, and only now hears from its disk that "a"
     is written. That was the first one: the disk holds what came between, so "a" may not be applied yet.
     """
-    s = Script(5, **plain(async_storage_writes=True))
+    s = DirectedSchedule(5, **plain(async_storage_writes=True))
     s.elect(1)
     s.hold(MSG_APP, from_=1)
     s.propose(1, b"a")
@@ -204,7 +206,7 @@ def test_append_aba() -> None:
 
 def test_a_window_of_bytes_that_was_full_is_empty_afterwards() -> None:
     """Everything on its way to 2 is lost, and the transport says so."""
-    s = Script(3, max_size_per_msg=20, max_inflight_bytes=20)
+    s = DirectedSchedule(3, max_size_per_msg=20, max_inflight_bytes=20)
     s.elect(1)
     s.cut(to=2)
     for _ in range(3):
@@ -218,7 +220,7 @@ def test_a_window_of_bytes_that_was_full_is_empty_afterwards() -> None:
 
 def test_a_snapshot_that_did_not_arrive_is_sent_again() -> None:
     """The leader knows no more of 3 than before: next it sends a snapshot, not what follows the one that was lost."""
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.isolate(3)
     s.propose(1, b"a", b"b")
@@ -246,7 +248,7 @@ def test_uncommitted_size_across_terms() -> None:
     """What one leader could not commit does not count against the next, nor against itself when it leads again; and
     what was counted is given back once, whoever commits it.
     """
-    s = Script(3, max_uncommitted_entries_size=10)
+    s = DirectedSchedule(3, max_uncommitted_entries_size=10)
     ten = b"0123456789"
 
     def fill(n: int) -> None:
@@ -277,7 +279,7 @@ def test_uncommitted_size_across_terms() -> None:
     s.converge()
 
 
-def all_but_apply(s: Script, n: int) -> None:
+def all_but_apply(s: DirectedSchedule, n: int) -> None:
     """Everybody goes on, and `n`, which is paused, as well, but for its application, which is slow."""
     for _ in range(6):
         s.run_until_idle()
@@ -290,7 +292,7 @@ def all_but_apply(s: Script, n: int) -> None:
             s.persist(n)
 
 
-def handed_out(s: Script, n: int) -> list[int]:
+def handed_out(s: DirectedSchedule, n: int) -> list[int]:
     """The last index of each batch that the application of `n` has not answered."""
     return [index for index, _ in s.node(n).raw.export_state().handed_out]
 
@@ -299,7 +301,7 @@ def test_a_snapshot_that_overtakes_an_application_gives_back_what_was_handed_out
     """3 is still applying "a" when a snapshot comes that covers it. While its bytes are out, nothing is handed out. The
     snapshot gives them back, and the late answer of the application, later, nothing.
     """
-    s = Script(3, async_storage_writes=True, max_committed_size_per_ready=40)
+    s = DirectedSchedule(3, async_storage_writes=True, max_committed_size_per_ready=40)
     s.elect(1)
     s.pause(3)
     s.propose(1, b"a" * 50, b"b")

@@ -16,8 +16,8 @@ import pytest
 
 from raftpb.enums import MSG_APP, MSG_VOTE
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.directed.mailbox import ScriptError
-from rafttest.sim.directed.schedule import Script
+from rafttest.sim.directed.mailbox import ScheduleError
+from rafttest.sim.directed.schedule import DirectedSchedule
 
 TESTS = Path(__file__).parent
 TRACES = TESTS / "traces" / "interaction"
@@ -85,8 +85,8 @@ def test_the_story_is_told(name: str) -> None:
 # The means: a script is what it says, the same every time, and cannot pass by telling nothing.
 
 
-def story() -> Script:
-    s = Script(3)
+def story() -> DirectedSchedule:
+    s = DirectedSchedule(3)
     s.elect(1)
     s.propose(1, b"x")
     s.isolate(1)
@@ -109,7 +109,7 @@ def test_a_script_is_the_same_in_every_process() -> None:
 
 
 def test_a_script_says_when_there_is_nothing_to_do() -> None:
-    s = Script(3)
+    s = DirectedSchedule(3)
     for nothing in (
         lambda: s.deliver(MSG_VOTE),
         lambda: s.drop(to=1),
@@ -119,20 +119,20 @@ def test_a_script_says_when_there_is_nothing_to_do() -> None:
         lambda: s.wipe(1),
         lambda: s.compact(1),
     ):
-        with pytest.raises(ScriptError):
+        with pytest.raises(ScheduleError):
             nothing()
     s.crash(2)
-    with pytest.raises(ScriptError):
+    with pytest.raises(ScheduleError):
         s.tick(2)
     s.crash(3)
-    with pytest.raises(ScriptError, match="does not lead"):
+    with pytest.raises(ScheduleError, match="does not lead"):
         s.elect(1)
 
 
 @pytest.mark.parametrize(("keep", "entries"), [(0, 0), (1, 0), (2, 1), (3, 2), (9, 2)])
 def test_a_crash_keeps_as_many_records_as_the_script_says(keep: int, entries: int) -> None:
     """The first is the commit index of before, which nobody had to sync."""
-    s = Script(1)
+    s = DirectedSchedule(1)
     s.elect(1)
     before = s.status(1).last_index
     s.propose(1, b"a", b"b")
@@ -143,7 +143,7 @@ def test_a_crash_keeps_as_many_records_as_the_script_says(keep: int, entries: in
 
 
 def test_held_mail_waits_and_cut_mail_is_lost() -> None:
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     s.hold(MSG_APP, to=2)
     s.cut(MSG_APP, to=3)
@@ -157,14 +157,14 @@ def test_held_mail_waits_and_cut_mail_is_lost() -> None:
     assert s.data(3) == []
 
 
-def propose_unseen(s: Script) -> None:
+def propose_unseen(s: DirectedSchedule) -> None:
     """An entry of which the checker does not know who wanted it."""
     s.checker.offered(1, b"unseen")
     s.node(1).raw.propose(b"unseen")
 
 
 def test_a_violation_tells_the_end_of_the_story() -> None:
-    s = Script(3)
+    s = DirectedSchedule(3)
     s.elect(1)
     propose_unseen(s)
     with pytest.raises(Violation, match="S21: ") as broken:
@@ -173,7 +173,7 @@ def test_a_violation_tells_the_end_of_the_story() -> None:
 
 
 def test_what_a_script_forgives_is_listed() -> None:
-    s = Script(3, forgives=["S21"])
+    s = DirectedSchedule(3, forgives=["S21"])
     s.elect(1)
     propose_unseen(s)
     s.run_until_idle()

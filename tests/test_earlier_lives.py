@@ -23,12 +23,12 @@ from raftpb.enums import (
 )
 from raftpb.message import Message
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.directed.schedule import Script
+from rafttest.sim.directed.schedule import DirectedSchedule
 
 
-def granted_late(asynchronous: bool) -> tuple[Script, Message]:
+def granted_late(asynchronous: bool) -> tuple[DirectedSchedule, Message]:
     """2 has granted 1 its pre-vote; before the answer arrives, 1 crashes and runs again."""
-    s = Script(3, pre_vote=True, check_quorum=False, async_storage_writes=asynchronous)
+    s = DirectedSchedule(3, pre_vote=True, check_quorum=False, async_storage_writes=asynchronous)
     s.campaign(1)
     s.handle(1)
     s.drop(MSG_PRE_VOTE, to=3)
@@ -69,7 +69,7 @@ def test_an_acknowledgement_for_an_earlier_leadership() -> None:
     """1 sends an entry while it is being written, 2 acknowledges it, and 1 crashes without it. Elected once more, 1 has
     another entry at that index, which 2 lacks.
     """
-    s = Script(3, **plain(async_storage_writes=True))
+    s = DirectedSchedule(3, **plain(async_storage_writes=True))
     s.elect(1)
     s.propose(1, b"lost")
     s.ready(1)
@@ -94,7 +94,7 @@ def test_a_confirmed_read_of_an_earlier_leadership(asynchronous: bool) -> None:
     """2 confirms a read to 1, which is deposed before the answer arrives; leading again, 1 gives its next read the
     same number. Meanwhile 3 leads a later term, with a write that this read must not miss.
     """
-    s = Script(3, **plain(async_storage_writes=asynchronous))
+    s = DirectedSchedule(3, **plain(async_storage_writes=asynchronous))
     s.elect(1)
     s.read(1, b"first")
     s.handle(1)
@@ -118,9 +118,9 @@ def test_a_confirmed_read_of_an_earlier_leadership(asynchronous: bool) -> None:
     s.converge()
 
 
-def asked_late(asynchronous: bool) -> tuple[Script, Message]:
+def asked_late(asynchronous: bool) -> tuple[DirectedSchedule, Message]:
     """Follower 2 has asked; the answer is late."""
-    s = Script(3, **plain(async_storage_writes=asynchronous))
+    s = DirectedSchedule(3, **plain(async_storage_writes=asynchronous))
     s.elect(1)
     s.read(2, b"r")
     s.hold(MSG_READ_INDEX_RESP)
@@ -184,7 +184,7 @@ def test_a_read_answer_of_an_earlier_leader(asynchronous: bool) -> None:
 @BOTH_WAYS
 def test_a_report_about_an_earlier_snapshot(asynchronous: bool) -> None:
     """That the first snapshot failed is told when the second is on its way. It costs a third attempt at most."""
-    s = Script(3, **plain(async_storage_writes=asynchronous))
+    s = DirectedSchedule(3, **plain(async_storage_writes=asynchronous))
     s.elect(1)
     s.isolate(3)
     s.propose(1, b"a", b"b")

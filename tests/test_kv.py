@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.raftexample.kv import KeyValueStore, Outcome, delete, put
+from examples.raftexample.kv import KeyValueStore, PutOutcome, delete, put
 
 KEYS = st.binary(min_size=0, max_size=3)
 COMMANDS = st.lists(st.tuples(KEYS, st.none() | st.binary(max_size=8)), max_size=40)
@@ -22,7 +22,7 @@ def carry_out(store: KeyValueStore, commands: list[tuple[bytes, bytes | None]]) 
 @given(COMMANDS)
 def test_it_is_a_map(commands: list[tuple[bytes, bytes | None]]) -> None:
     store, model = KeyValueStore(), dict[bytes, bytes]()
-    assert set(carry_out(store, commands)) <= {Outcome.DONE}
+    assert set(carry_out(store, commands)) <= {PutOutcome.DONE}
     for key, value in commands:
         if value is None:
             model.pop(key, None)
@@ -56,7 +56,7 @@ def test_bytes_that_are_no_command_change_nothing(data: bytes) -> None:
     store = KeyValueStore()
     store.apply(1, put(b"key", b"value"))
     digest = store.digest()
-    if store.apply(2, data) is Outcome.NONSENSE:
+    if store.apply(2, data) is PutOutcome.NONSENSE:
         assert store.digest() == digest
 
 
@@ -66,17 +66,17 @@ def test_bytes_that_are_no_command_change_nothing(data: bytes) -> None:
     ids=["empty", "cut short", "a key cut short", "an unknown operation", "a deletion with a value"],
 )
 def test_nonsense_is_called_so(data: bytes) -> None:
-    assert KeyValueStore().apply(1, data) is Outcome.NONSENSE
+    assert KeyValueStore().apply(1, data) is PutOutcome.NONSENSE
 
 
 def test_a_full_store_takes_no_more_but_lets_go() -> None:
     store = KeyValueStore(max_bytes=3 * (8 + 1 + 10))
     outcomes = carry_out(store, [(b"a", b"x" * 10), (b"b", b"x" * 10), (b"c", b"x" * 11)])
-    assert outcomes == [Outcome.DONE, Outcome.DONE, Outcome.FULL]
+    assert outcomes == [PutOutcome.DONE, PutOutcome.DONE, PutOutcome.FULL]
     outcomes = carry_out(
         store, [(b"c", b"x" * 10), (b"a", b"y" * 10), (b"a", b"y" * 11), (b"b", None), (b"a", b"y" * 29)]
     )
-    assert outcomes == [Outcome.DONE, Outcome.DONE, Outcome.FULL, Outcome.DONE, Outcome.DONE]
+    assert outcomes == [PutOutcome.DONE, PutOutcome.DONE, PutOutcome.FULL, PutOutcome.DONE, PutOutcome.DONE]
     assert store.get(b"b") is None
     assert len(store.snapshot()()) == 4 + 3 * (8 + 1 + 10)
 

@@ -13,7 +13,7 @@ from pyraft.core.raft import Raft
 from rafttest.__main__ import main
 from rafttest.cli.lease_search import BUDGETS, add_parser, tasks
 from rafttest.lease_search import clock
-from rafttest.lease_search.group import IDS, Event, State, act, decoded, events
+from rafttest.lease_search.group import IDS, GroupState, Move, act, decoded, events
 from rafttest.lease_search.key import key
 from rafttest.lease_search.search import broken, search
 from rafttest.lease_search.starts import STARTS, VARIANTS, setting_of, start
@@ -21,7 +21,7 @@ from rafttest.lease_search.starts import STARTS, VARIANTS, setting_of, start
 NONE = BUDGETS["time and messages"]
 
 
-def settle_in(state: State, kind: str, node: int, **of: object) -> State:
+def settle_in(state: GroupState, kind: str, node: int, **of: object) -> GroupState:
     """The state after the one event of that kind at `node`; of messages, the one of that type, sender and term."""
     setting = SETTING
     for event in events(setting, state):
@@ -166,7 +166,7 @@ def test_a_state_and_its_renaming_are_one() -> None:
     state = start("elected", SETTING, BUDGETS["two campaigns"])
     budget = BUDGETS["two campaigns"]
     state = state._replace(wire=(), clock=clock.begin(3))
-    ticked = {node: act(SETTING, state, node, Event("tick", node, budget)) for node in IDS}
+    ticked = {node: act(SETTING, state, node, Move("tick", node, budget)) for node in IDS}
     two, three = ticked[2], ticked[3]
     assert two is not None
     assert three is not None
@@ -182,12 +182,12 @@ def test_time_that_has_passed_makes_no_difference() -> None:
     late = early
     for _ in range(99):
         for node in IDS:
-            after = act(SETTING, late, node, Event("tick", node, NONE))
+            after = act(SETTING, late, node, Move("tick", node, NONE))
             assert after is not None
             late = after
         while late.wire:
             message = late.wire[0]
-            after = act(SETTING, late, decoded(message).to, Event("deliver", decoded(message).to, NONE, message))
+            after = act(SETTING, late, decoded(message).to, Move("deliver", decoded(message).to, NONE, message))
             assert after is not None
             late = after
     assert late.parts[0].core.ticks == early.parts[0].core.ticks + 99
@@ -197,7 +197,7 @@ def test_time_that_has_passed_makes_no_difference() -> None:
 def test_nodes_that_differ_in_their_knobs_are_not_renamed() -> None:
     setting = setting_of("node by node", 3, 6)
     state = start("elected", setting, NONE)._replace(wire=())
-    two, three = (act(setting, state, node, Event("tick", node, NONE)) for node in (2, 3))
+    two, three = (act(setting, state, node, Move("tick", node, NONE)) for node in (2, 3))
     assert two is not None
     assert three is not None
     assert key(setting, two) != key(setting, three)

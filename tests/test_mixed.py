@@ -24,7 +24,7 @@ from rafttest.mixed.coverage import ENOUGH, unseen
 from rafttest.mixed.go_process import RELEASES, GoNode, GoProcess, GoProcessError, build
 from rafttest.mixed.group import Group
 from rafttest.mixed.laws import LawError, Laws
-from rafttest.mixed.peer import LEADER, Answer, Settings
+from rafttest.mixed.peer import LEADER, Answer, MixedSettings
 from rafttest.mixed.python_node import PythonNode
 from rafttest.mixed.run import come_to_rest, run
 from rafttest.reference.compare import NoReferenceError
@@ -33,7 +33,7 @@ HAS_GO = shutil.which("go") is not None and (go_process.SOURCES / "go.mod").is_f
 needs_go = pytest.mark.skipif(not HAS_GO, reason="needs Go and the Go program of a source checkout")
 
 START = Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 3)), 2, 1))
-SETTINGS = Settings(
+SETTINGS = MixedSettings(
     election_tick=5,
     heartbeat_tick=1,
     max_size_per_msg=1 << 20,

@@ -17,14 +17,14 @@ from raftpb.enums import MSG_HEARTBEAT
 from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
 from rafttest.mixed import go_process
 from rafttest.mixed.go_process import RELEASES, GoNode, GoProcess, build
-from rafttest.mixed.peer import CANDIDATE, FOLLOWER, LEADER, Answer, Settings
+from rafttest.mixed.peer import CANDIDATE, FOLLOWER, LEADER, Answer, MixedSettings
 from rafttest.mixed.python_node import PythonNode
 
 HAS_GO = shutil.which("go") is not None and (go_process.SOURCES / "go.mod").is_file()
 pytestmark = pytest.mark.skipif(not HAS_GO, reason="needs Go and the Go program of a source checkout")
 
 START = Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 3)), 2, 1))
-SETTINGS = Settings(
+SETTINGS = MixedSettings(
     election_tick=5,
     heartbeat_tick=1,
     max_size_per_msg=1 << 20,
@@ -45,7 +45,7 @@ class Three:
     sender or receiver is in `away`.
     """
 
-    def __init__(self, process: GoProcess, libraries: str, settings: dict[int, Settings] | None = None) -> None:
+    def __init__(self, process: GoProcess, libraries: str, settings: dict[int, MixedSettings] | None = None) -> None:
         process.seed(1)
         self.nodes: dict[int, GoNode | PythonNode] = {}
         self.shown: dict[int, Answer] = {}

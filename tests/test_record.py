@@ -33,8 +33,8 @@ from pyraft import (
 from raftpb.enums import ENTRY_NORMAL, MSG_APP, MSG_HEARTBEAT, MSG_SNAP
 from raftpb.message import LOCAL_APPEND_THREAD, ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.record import End, Player, RecordingNode, read_segment, ring
-from rafttest.record.answers import ReplayedLogger, ReplayedRandom, ReplayedStorage, Script
-from rafttest.record.format import Kind
+from rafttest.record.answers import RecordedAnswers, ReplayedLogger, ReplayedRandom, ReplayedStorage
+from rafttest.record.format import RecordKind
 from rafttest.record.state import (
     SURROUNDINGS,
     Fields,
@@ -189,8 +189,8 @@ def test_large_snapshots_are_not_copied(tmp_path: Path) -> None:
 def test_what_a_storage_thread_answers_is_written_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, files = recorded_history(monkeypatch, tmp_path, "asynchronous", 1)
     kinds = [record.kind for file in files for record in read_segment(file).records]
-    assert kinds.count(Kind.STEP_STORAGE_BY_NUMBER) > 100
-    assert kinds.count(Kind.STEP_STORAGE) < kinds.count(Kind.STEP_STORAGE_BY_NUMBER) / 10
+    assert kinds.count(RecordKind.STEP_STORAGE_BY_NUMBER) > 100
+    assert kinds.count(RecordKind.STEP_STORAGE) < kinds.count(RecordKind.STEP_STORAGE_BY_NUMBER) / 10
 
 
 # -- errors of the recording
@@ -360,7 +360,7 @@ def test_looking_at_a_node_may_ask_the_storage_and_is_recorded_then(tmp_path: Pa
     node.basic_status()
     ask(node)
     node.close()
-    assert inputs(read_segment(tmp_path / "node-1-00000001.rec"), Kind.LOOK)
+    assert inputs(read_segment(tmp_path / "node-1-00000001.rec"), RecordKind.LOOK)
     assert play_all(tmp_path / "node-1-00000001.rec").node.export_state() == node.export_state()
 
 
@@ -468,7 +468,7 @@ def test_a_state_comes_back_as_it_was(setting: str) -> None:
 
 
 def around() -> Surroundings:
-    script = Script()
+    script = RecordedAnswers()
     silent = ReplayedLogger(script)
     return Surroundings(ReplayedStorage(script), ReplayedRandom(script), silent, silent)
 

@@ -23,7 +23,7 @@ from examples.raftexample.cluster_processes import ClusterProcesses
 from pyraft import Config, MemoryStorage, Peer, Role
 from rafttest.__main__ import main
 from rafttest.record import DamagedRecordingError, End, Player, RecordingError, RecordingNode, Segment, read_segment
-from rafttest.record.format import MAGIC, Chain, Kind, Record, parse_segment
+from rafttest.record.format import MAGIC, Chain, Record, RecordKind, parse_segment
 from rafttest.record.values import Cursor, framed
 from rafttest.sim.cluster import node as sim_node
 from rafttest.sim.run import run as simulate
@@ -127,7 +127,7 @@ def last_hard_state(segment: Segment) -> tuple[int, int]:
     """The last Ready that asked the Storage nothing and has a HardState: its position, and the number of its input."""
     position = next(
         position
-        for position in reversed(inputs(segment, Kind.READY))
+        for position in reversed(inputs(segment, RecordKind.READY))
         if segment.records[position].body[:2] == b"\0\1" and segment.records[position].body[2] & 2
     )
     return position, 1 + sum(record.kind.is_input() for record in segment.records[:position])
@@ -147,7 +147,7 @@ def test_a_planted_difference_is_found_at_its_input(story: Path) -> None:
 
 def test_another_input_makes_a_difference_at_the_next_output_that_shows_it(story: Path) -> None:
     segment = read_segment(story)
-    propose = inputs(segment, Kind.PROPOSE)[2]
+    propose = inputs(segment, RecordKind.PROPOSE)[2]
     other = replace(segment.records[propose], body=framed(b"value X") + b"\0\0")
     difference = Player(rewritten(story, propose, lambda _: other)).play()
     assert difference is not None
@@ -159,13 +159,13 @@ def test_another_input_makes_a_difference_at_the_next_output_that_shows_it(story
 
 
 def test_an_input_that_is_missing_shows_in_what_follows(story: Path) -> None:
-    advance = inputs(read_segment(story), Kind.ADVANCE)[1]
+    advance = inputs(read_segment(story), RecordKind.ADVANCE)[1]
     original = story.read_bytes()
     difference = Player(rewritten(story, advance, lambda _: None)).play()
     assert difference is not None
     assert difference.actual == ["raised MisuseError: advance() the previous Ready first"]
     story.write_bytes(original)
-    tick = inputs(read_segment(story), Kind.TICK)[1]
+    tick = inputs(read_segment(story), RecordKind.TICK)[1]
     silent = Player(rewritten(story, tick, lambda _: None))
     with pytest.raises(DamagedRecordingError, match="MARK: it counts other inputs"):
         silent.play()
@@ -183,7 +183,7 @@ def test_answers_that_do_not_fit(change: str, tmp_path: Path) -> None:
     alone.node.close()
     (path,) = alone.files()
     segment = read_segment(path)
-    (founding,) = inputs(segment, Kind.BOOTSTRAP)
+    (founding,) = inputs(segment, RecordKind.BOOTSTRAP)
     record = segment.records[founding]
     peers, drawn = record.body[:3], record.body[7] // 2
     assert record.body == peers + b"\1\5\x14\0" + bytes((2 * drawn,)) + b"\0"  # randrange(10) and nothing else
@@ -212,7 +212,7 @@ def test_answers_that_do_not_fit(change: str, tmp_path: Path) -> None:
 def test_a_tail_torn_at_any_byte_of_the_last_record_is_cut(story: Path) -> None:
     data = story.read_bytes()
     records = read_segment(story).records
-    for last in (len(records) - 1, inputs(read_segment(story), Kind.READY)[-1]):
+    for last in (len(records) - 1, inputs(read_segment(story), RecordKind.READY)[-1]):
         start = records[last].offset
         end = records[last + 1].offset if last + 1 < len(records) else len(data)
         for cut in range(start + 1, end):
@@ -258,7 +258,7 @@ def test_damage_is_told_from_a_torn_tail_also_after_large_records(tmp_path: Path
     alone.node.close()
     (path,) = alone.files()
     data = bytearray(path.read_bytes())
-    large = read_segment(path).records[inputs(read_segment(path), Kind.PROPOSE)[0]].offset
+    large = read_segment(path).records[inputs(read_segment(path), RecordKind.PROPOSE)[0]].offset
     data[large] ^= 1
     with pytest.raises(DamagedRecordingError, match=f"at byte {large}: this record is damaged"):
         parse_segment("file", bytes(data))
@@ -273,8 +273,8 @@ def test_damage_is_told_from_a_torn_tail_also_after_large_records(tmp_path: Path
         pytest.param(MAGIC + b"\x20\1", "ends before its header", id="cut within the header"),
         pytest.param(b"RAFTREC\x02", "format 2; this version reads format 1 only", id="another format"),
         pytest.param(b"add-nodes 3\n", "this is no recording", id="a trace"),
-        pytest.param(MAGIC + Chain().record(bytes((Kind.ADVANCE,))), "is no header", id="no header"),
-        pytest.param(MAGIC + Chain().record(bytes((Kind.HEADER,))), "its header: cut short", id="empty header"),
+        pytest.param(MAGIC + Chain().record(bytes((RecordKind.ADVANCE,))), "is no header", id="no header"),
+        pytest.param(MAGIC + Chain().record(bytes((RecordKind.HEADER,))), "its header: cut short", id="empty header"),
     ],
 )
 def test_what_is_no_recording(content: bytes, complaint: str, tmp_path: Path) -> None:
@@ -287,24 +287,26 @@ def test_what_is_no_recording(content: bytes, complaint: str, tmp_path: Path) ->
 def test_records_that_make_no_sense_are_damage(story: Path, tmp_path: Path) -> None:
     segment = read_segment(story)
     end = segment.records[-1]
-    assert end.kind is Kind.END
+    assert end.kind is RecordKind.END
     for kind, body, complaint in (
-        (Kind.HEADER, segment.header, "a second header"),
-        (Kind.END, b"\x07", "7 is no reason to end"),
-        (Kind.NOTE, b"\2\xff\xff", "no UTF-8"),
-        (Kind.STEP_STORAGE_BY_NUMBER, b"\7\0\0", "answer 7 was never asked for"),
-        (Kind.STEP, b"\3", "3 is no form of a message"),
-        (Kind.PROPOSE, b"\x7f", "127 values in 0 bytes"),
-        (Kind.REPORT_SNAPSHOT, b"\2\7\0\0", "7 is no SnapshotStatus"),
-        (Kind.TICK, b"\2\0\0\0", "1 bytes too many"),
-        (Kind.TICK, b"\2\0\7", "7 is no form of an output"),
-        (Kind.TICK, b"\2\1\x09", "9 is no question"),
-        (Kind.TICK, b"\2\1\2\2\1\3a b\0\0", "'a b' is no name of a class"),
-        (Kind.TICK, b"\xff" * 11, "more than 64 bits"),
+        (RecordKind.HEADER, segment.header, "a second header"),
+        (RecordKind.END, b"\x07", "7 is no reason to end"),
+        (RecordKind.NOTE, b"\2\xff\xff", "no UTF-8"),
+        (RecordKind.STEP_STORAGE_BY_NUMBER, b"\7\0\0", "answer 7 was never asked for"),
+        (RecordKind.STEP, b"\3", "3 is no form of a message"),
+        (RecordKind.PROPOSE, b"\x7f", "127 values in 0 bytes"),
+        (RecordKind.REPORT_SNAPSHOT, b"\2\7\0\0", "7 is no SnapshotStatus"),
+        (RecordKind.TICK, b"\2\0\0\0", "1 bytes too many"),
+        (RecordKind.TICK, b"\2\0\7", "7 is no form of an output"),
+        (RecordKind.TICK, b"\2\1\x09", "9 is no question"),
+        (RecordKind.TICK, b"\2\1\2\2\1\3a b\0\0", "'a b' is no name of a class"),
+        (RecordKind.TICK, b"\xff" * 11, "more than 64 bits"),
     ):
         path = write_segment(tmp_path / "odd.rec", segment.header, [*segment.records[:-1], Record(0, kind, body)])
         assert complaint in damage_in(path).detail, kind
-    late = write_segment(tmp_path / "late.rec", segment.header, [*segment.records, Record(0, Kind.ADVANCE, b"\0\0")])
+    late = write_segment(
+        tmp_path / "late.rec", segment.header, [*segment.records, Record(0, RecordKind.ADVANCE, b"\0\0")]
+    )
     assert "after the end" in damage_in(late).detail
 
 
@@ -342,13 +344,17 @@ def test_a_stranger_may_change_anything_and_put_right_the_checksums(files: list[
         if position < 0:
             header = bytes(body)
         else:
-            kind = data.draw(st.sampled_from([records[position].kind, *Kind]))
+            kind = data.draw(st.sampled_from([records[position].kind, *RecordKind]))
             records[position] = Record(0, kind, bytes(body))
     survives(lambda: Segment("stranger", header, records, None))
 
 
-@given(st.lists(st.tuples(st.sampled_from(sorted(set(Kind) - {Kind.HEADER})), st.binary(max_size=40)), max_size=6))
-def test_a_stranger_may_make_up_records(files: list[Path], made_up: list[tuple[Kind, bytes]]) -> None:
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(sorted(set(RecordKind) - {RecordKind.HEADER})), st.binary(max_size=40)), max_size=6
+    )
+)
+def test_a_stranger_may_make_up_records(files: list[Path], made_up: list[tuple[RecordKind, bytes]]) -> None:
     header = read_segment(files[0]).header
     survives(lambda: Segment("stranger", header, [Record(0, kind, body) for kind, body in made_up], None))
 

@@ -51,12 +51,12 @@ def position(number: int) -> bytes:
     return number.to_bytes(8, "little")
 
 
-# hold_vote_requests: asynchronously, a request for votes waits until term and vote are durable
+# persist_before_vote_request: asynchronously, a request for votes waits until term and vote are durable
 
 
 @ON_OFF
-def test_hold_vote_requests(on: bool) -> None:
-    node = host(async_storage_writes=True, pre_vote=False, hold_vote_requests=on)
+def test_persist_before_vote_request(on: bool) -> None:
+    node = host(async_storage_writes=True, pre_vote=False, persist_before_vote_request=on)
     node.raw.campaign()
     ready = node.begin()
     requests = of_type(ready.messages, MSG_VOTE)
@@ -70,7 +70,7 @@ def test_hold_vote_requests(on: bool) -> None:
 def test_a_candidate_that_crashes_does_not_ask_twice_in_one_term(on: bool) -> None:
     """With another log the second time: the votes given to the first would elect the second."""
     knobs: dict[str, Any] = {"pre_vote": False, "check_quorum": False, "async_storage_writes": True}
-    node = host((1,), hold_vote_requests=on, **knobs)
+    node = host((1,), persist_before_vote_request=on, **knobs)
     voter = host((1,), id=2, **knobs)
     entries = append(1, (1, 1), log_of([1, 1], 2), from_=3)
     node.raw.step(entries)
@@ -96,7 +96,7 @@ def test_a_candidate_that_crashes_does_not_ask_twice_in_one_term(on: bool) -> No
 
 
 def test_synchronously_requests_follow_the_write_anyway() -> None:
-    node = host(pre_vote=False, hold_vote_requests=True)
+    node = host(pre_vote=False, persist_before_vote_request=True)
     node.raw.campaign()
     ready = node.raw.ready()
     assert ready.must_sync
@@ -235,13 +235,13 @@ def test_a_target_that_is_not_invited_yet_ends_no_lease() -> None:
     assert len(node.read_states) == 1
 
 
-# strict_reads_on_lone_voter: like any other leader, it first commits an entry of its term
+# single_voter_reads_need_commit: like any other leader, it first commits an entry of its term
 
 
 @ON_OFF
-def test_strict_reads_on_lone_voter(on: bool) -> None:
+def test_single_voter_reads_need_commit(on: bool) -> None:
     """It has acknowledged entry 2 before it crashed, but its commit index was not written."""
-    node = host((1, 1), voters=(1,), commit=1, strict_reads_on_lone_voter=on)
+    node = host((1, 1), voters=(1,), commit=1, single_voter_reads_need_commit=on)
     assert node.raw.campaign() is None
     while node.role is not LEADER:
         node.take()
@@ -253,7 +253,7 @@ def test_strict_reads_on_lone_voter(on: bool) -> None:
 
 @ON_OFF
 def test_a_lone_voter_among_learners_answers_those_it_is_asked_by(on: bool) -> None:
-    node = leader(voters=(1,), learners=(2,), strict_reads_on_lone_voter=on)
+    node = leader(voters=(1,), learners=(2,), single_voter_reads_need_commit=on)
     node.settle()
     answer = only(node.step(Message(MSG_READ_INDEX, 1, 2, entries=[Entry(data=b"r")])))
     assert (answer.to, answer.index) == (2, 1)
@@ -289,12 +289,12 @@ def test_a_timely_pre_vote_and_any_refusal_count_in_any_case(on: bool) -> None:
     assert node.role is FOLLOWER
 
 
-# abort_postponed_reads: reads that wait for the first commit of a term end with it
+# abort_reads_on_step_down: reads that wait for the first commit of a term end with it
 
 
 @ON_OFF
-def test_abort_postponed_reads(on: bool) -> None:
-    node = leader((1,), abort_postponed_reads=on)
+def test_abort_reads_on_step_down(on: bool) -> None:
+    node = leader((1,), abort_reads_on_step_down=on)
     node.raw.read_index(b"r")
     node.step(Message(MSG_READ_INDEX, 1, 2, entries=[Entry(data=b"of another")]))
     node.step(heartbeat(3))
@@ -360,7 +360,7 @@ def test_a_wiped_node_is_of_no_use_until_another_leader_begins() -> None:
 @ON_OFF
 def test_a_follower_that_refuses_what_it_acknowledged_is_not_hurried(on: bool) -> None:
     """It is sent to again at its next heartbeat answer; the reference sends at once, and is refused at once."""
-    node = leader(doubt_retracted_acks=on)
+    node = leader(retry_lost_acks_at_heartbeat=on)
     follow(node, 2)
     match = node.raw.status().progress[2].match
     node.raw.report_unreachable(2)
@@ -409,8 +409,10 @@ def test_a_node_that_lost_its_log_says_so_once() -> None:
 
 @pytest.mark.parametrize("elapsed", [1, 5])
 def test_a_node_that_lost_its_log_and_a_leader_that_answers_at_once_come_to_rest(elapsed: int) -> None:
-    """A leader of the Go library sends again on each refusal, as one without `doubt_retracted_acks` does here."""
-    leading = leader(doubt_retracted_acks=False, check_quorum=False)
+    """A leader of the Go library sends again on each refusal, as one without `retry_lost_acks_at_heartbeat` does
+    here.
+    """
+    leading = leader(retry_lost_acks_at_heartbeat=False, check_quorum=False)
     follow(leading, 2)
     leading.raw.report_unreachable(2)
     emptied = host(id=2, check_quorum=False)

@@ -13,7 +13,7 @@ from raftpb.enums import MSG_SNAP, MSG_TIMEOUT_NOW
 from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.network import Envelope
-from rafttest.sim.directed.schedule import FIRST, Script
+from rafttest.sim.directed.schedule import FIRST, DirectedSchedule
 from rafttest.sim.load import liveness_phase
 from rafttest.sim.observer import Observer
 from rafttest.sim.options import Options, draw
@@ -67,7 +67,7 @@ def test_a_follower_with_a_longer_log_takes_a_snapshot_and_is_not_asked_for_its_
     """By real nodes. 1 is cut off with entries that nobody else has. 4 and 5 join, and 3 is cut off and removed; the
     snapshot of that ends in the middle of the log of 1. By the configuration that 1 knows, 1 and 3 are a quorum.
     """
-    s = Script(3, spares=2, **plain())
+    s = DirectedSchedule(3, spares=2, **plain())
     s.elect(1)
     s.isolate(1)
     s.propose(1, *(b"lost %d" % i for i in range(20)))
@@ -153,7 +153,7 @@ def test_an_invitation_from_before_changes_the_leader_before_reads_are_judged(mo
 
 def test_it_would_change_the_leader_while_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     """So that the test above tests something."""
-    monkeypatch.setattr(liveness_phase.Healing, "_end_old_transfers", lambda self: None)
+    monkeypatch.setattr(liveness_phase.LivenessPhase, "_end_old_transfers", lambda self: None)
     violation = run(1, options=quiet(), observer=LateInvitation(1120)).violation
     assert violation is not None
     assert violation.invariant == "L6"

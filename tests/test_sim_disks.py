@@ -15,9 +15,9 @@ from pyraft import Config, NullLogger, RawNode
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
 from rafttest.sim.cluster import log_file
 from rafttest.sim.cluster.crash_recovery import BYTES, FILES
-from rafttest.sim.cluster.disk import SOME, Disk, copy_of
+from rafttest.sim.cluster.disk import SOME, SimDisk, copy_of
 from rafttest.sim.cluster.frame import DamagedError
-from rafttest.sim.cluster.record import Record
+from rafttest.sim.cluster.record import DiskRecord
 
 SALT = 7
 RECORDS = [b"the beginning", b"", b"x" * 40, b"the end"]
@@ -64,16 +64,16 @@ def test_no_bit_of_what_a_later_record_knows_to_be_synced_changes_unseen() -> No
 @pytest.mark.parametrize(
     "record",
     [
-        Record(entry=entry(3, 2, b"data")),
-        Record(hard_state=HardState(3, 1, 2)),
-        Record(snapshot=Snapshot(b"x", SnapshotMetadata(ConfState((1, 2)), 9, 4)), hard_state=HardState(4, 2, 9)),
-        Record(made=(5, ConfState((1,), (2,)), b"state")),
-        Record(compact_to=77),
+        DiskRecord(entry=entry(3, 2, b"data")),
+        DiskRecord(hard_state=HardState(3, 1, 2)),
+        DiskRecord(snapshot=Snapshot(b"x", SnapshotMetadata(ConfState((1, 2)), 9, 4)), hard_state=HardState(4, 2, 9)),
+        DiskRecord(made=(5, ConfState((1,), (2,)), b"state")),
+        DiskRecord(compact_to=77),
     ],
     ids=["entry", "hard state", "snapshot", "snapshot made here", "compaction"],
 )
-def test_records_are_written_as_bytes(record: Record) -> None:
-    again = Record.decode(record.encode())
+def test_records_are_written_as_bytes(record: DiskRecord) -> None:
+    again = DiskRecord.decode(record.encode())
     assert (again.entry, again.hard_state, again.snapshot, again.compact_to) == (
         record.entry,
         record.hard_state,
@@ -91,7 +91,7 @@ steps = st.lists(
 )
 
 
-def play(disk: Disk, moves: list[tuple[str, int]]) -> tuple[HardState, list[Entry]]:
+def play(disk: SimDisk, moves: list[tuple[str, int]]) -> tuple[HardState, list[Entry]]:
     """Do what a core might ask for; return what was synced last."""
     term = 1
     synced = (disk.cache.initial_state()[0], list[Entry]())
@@ -125,7 +125,7 @@ def play(disk: Disk, moves: list[tuple[str, int]]) -> tuple[HardState, list[Entr
 def test_a_start_after_any_crash_finds_a_log_that_a_core_accepts(
     flush: str, moves: list[tuple[str, int]], seed: int
 ) -> None:
-    disk = Disk(START, 1, flush)
+    disk = SimDisk(START, 1, flush)
     state, kept = play(disk, moves)
     disk.crash(SOME, Random(seed))
     found = disk.cache.initial_state()[0]

@@ -14,10 +14,10 @@ from raftpb.enums import MSG_HEARTBEAT, MSG_SNAP
 from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster import frame, log_file, snapshot_stream
-from rafttest.sim.cluster.disk import READ, SYNC, WRITE, Disk, DiskError
+from rafttest.sim.cluster.disk import READ, SYNC, WRITE, SimDisk, SimDiskError
 from rafttest.sim.cluster.frame import DamagedError, decode_frame, encode_frame, flip
 from rafttest.sim.cluster.snapshot_stream import Piece, Streams
-from rafttest.sim.load.disk_loss import HARMLESS, NOTICED, UNNOTICED, Amnesia
+from rafttest.sim.load.disk_loss import HARMLESS, NOTICED, UNNOTICED, DiskLoss
 from rafttest.sim.load.nemesis import Nemesis, add_node
 from rafttest.sim.load.workload import Workload
 from rafttest.sim.options import WIPED, Options, draw, faults_of, without
@@ -258,18 +258,18 @@ def test_whichever_access_to_a_disk_fails_nothing_is_lost(is_asynchronous: bool,
     assert number > 20
 
 
-def fails(disk: Disk) -> bool:
+def fails(disk: SimDisk) -> bool:
     try:
         disk.write(None, [], None)
         disk.sync()
-    except DiskError:
+    except SimDiskError:
         return True
     return False
 
 
 @pytest.mark.parametrize("access", [SYNC, WRITE])
 def test_a_disk_that_has_failed_fails_until_the_next_start(access: str) -> None:
-    disk = Disk(None, 1)
+    disk = SimDisk(None, 1)
     disk.broken = access
     for _ in range(3):
         assert fails(disk)
@@ -287,17 +287,17 @@ def test_a_core_whose_storage_failed_is_dead_and_a_start_heals_it() -> None:
 def test_a_core_that_would_go_on_is_found() -> None:
     sim = cluster(quiet())
     with pytest.raises(Violation, match="D8"):
-        sim.nodes[1].fail(DiskError(1, READ))
+        sim.nodes[1].fail(SimDiskError(1, READ))
 
 
 def test_a_sync_that_lies_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """The planted bug of D6: the error of a sync is passed over."""
 
-    def sync(self: Disk) -> None:
+    def sync(self: SimDisk) -> None:
         if self.fails(SYNC):
             self._unsynced = []
 
-    monkeypatch.setattr(Disk, "sync", sync)
+    monkeypatch.setattr(SimDisk, "sync", sync)
     options = quiet(ticks=200, intervals={"propose": 2, "sync_fails": 10, "crash": 20})
     result = run(1, options=options)
     assert result.violation is not None
@@ -338,8 +338,8 @@ def test_a_member_that_never_starts_does_no_harm() -> None:
 # -- amnesia
 
 
-def amnesiac(has_lost_promises: bool, has_suspicion: bool) -> Amnesia:
-    amnesia = Amnesia(Simulation(quiet(amnesia=WIPED)))
+def amnesiac(has_lost_promises: bool, has_suspicion: bool) -> DiskLoss:
+    amnesia = DiskLoss(Simulation(quiet(amnesia=WIPED)))
     amnesia.has_lost_promises = has_lost_promises
     amnesia.sim.has_suspicion = has_suspicion
     return amnesia
@@ -366,7 +366,7 @@ def test_a_follower_that_lost_its_disk_is_noticed() -> None:
     sim = cluster(quiet(amnesia=WIPED, ticks=400, intervals={"propose": 1}))
     Workload(sim).begin()
     pass_ticks(sim, 20)
-    amnesia = Amnesia(sim)
+    amnesia = DiskLoss(sim)
     amnesia._strike()
     pass_ticks(sim, 20)
     assert amnesia.has_lost_promises

@@ -25,7 +25,7 @@ from raftpb.enums import (
 from raftpb.message import ConfState, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.checker.safety import check_succession
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.cluster.disk import Disk
+from rafttest.sim.cluster.disk import SimDisk
 
 ADD_4 = entry(3, 2, encode_conf_change(ConfChange(ADD_NODE, 4)), ENTRY_CONF_CHANGE)
 REMOVE_3 = entry(4, 2, encode_conf_change(ConfChange(REMOVE_NODE, 3)), ENTRY_CONF_CHANGE)
@@ -208,7 +208,7 @@ def committed_is_missing_on_a_quorum(story: Story) -> None:
     """The disks of two are as if they had never written what they said that they had."""
     story.commits(2, [entry(3, 2)])
     for n in (1, 2):
-        story.checker.lives[n].durable = Disk(START).durable
+        story.checker.lives[n].durable = SimDisk(START).durable
     story.checker.check_quorums_hold_commits()
 
 
@@ -216,7 +216,7 @@ def nobody_looked_for_long(story: Story) -> None:
     """The same, found while something else happens."""
     story.commits(2, [entry(3, 2)])
     for n in (1, 2):
-        story.checker.lives[n].durable = Disk(START).durable
+        story.checker.lives[n].durable = SimDisk(START).durable
     for _ in range(64):
         story.shows(3, FOLLOWER, 2)
 

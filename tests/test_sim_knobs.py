@@ -18,7 +18,7 @@ from pyraft import Config, MemoryStorage, RawNode
 from pyraft.types import LEASE_BASED, SAFE
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
 from rafttest.sim.checker.laws import LAWS
-from rafttest.sim.cluster.disk import WRITE, Disk, DiskError
+from rafttest.sim.cluster.disk import WRITE, SimDisk, SimDiskError
 from rafttest.sim.options import KNOBS_OFF, LEASE_KNOBS_OFF, Options, config_of, draw, laws_off
 from rafttest.sim.run import run
 
@@ -94,17 +94,17 @@ def test_no_law_is_off_unless_a_knob_is() -> None:
 
 
 def test_a_law_that_falls_with_its_knob_off_is_counted_and_no_failure() -> None:
-    """Without `hold_vote_requests` the first MsgVote leaves before the vote is durable."""
+    """Without `persist_before_vote_request` the first MsgVote leaves before the vote is durable."""
     options = next(o for o in DRAWN if o.is_asynchronous and o.voters >= 3 and not o.lease_reads and not o.story)
-    result = run(options.seed, options=replace(options, knob_off="hold_vote_requests"))
+    result = run(options.seed, options=replace(options, knob_off="persist_before_vote_request"))
     assert result.violation is None
-    assert {name for name in result.counts if name.endswith("broken with hold_vote_requests off")}
+    assert {name for name in result.counts if name.endswith("broken with persist_before_vote_request off")}
 
 
 # K11: a failing write leaves the beginning of what the whole would have written
 
 
-def written(disk: Disk) -> list[bytes]:
+def written(disk: SimDisk) -> list[bytes]:
     return [record.encode() for record in disk._unsynced]
 
 
@@ -119,9 +119,9 @@ def test_a_write_that_fails_leaves_a_beginning(has_snapshot: bool, count: int, h
     first = 10 if has_snapshot else 3
     entries = [Entry(term=1, index=first + i) for i in range(count)]
     state = HardState(1, 1, 2) if has_state else None
-    whole, broken = Disk(start), Disk(start)
+    whole, broken = SimDisk(start), SimDisk(start)
     whole.write(snapshot, entries, state)
     broken.broken = WRITE
-    with pytest.raises(DiskError):
+    with pytest.raises(SimDiskError):
         broken.write(snapshot, entries, state)
     assert written(broken) == written(whole)[: len(written(whole)) // 2]

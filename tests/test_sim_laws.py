@@ -16,7 +16,7 @@ from raftpb.enums import MSG_HEARTBEAT
 from raftpb.message import Message
 from rafttest.sim.checker.laws import LAWS
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.cluster.disk import READ, Disk, DiskError
+from rafttest.sim.cluster.disk import READ, SimDisk, SimDiskError
 from rafttest.sim.cluster.frame import encode_frame
 from rafttest.sim.cluster.network import Envelope
 from rafttest.sim.load.nemesis import Nemesis, add_node
@@ -38,7 +38,7 @@ def a_simulation() -> Simulation:
 
 
 def damaged_log_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Disk, "rot", lambda self, random: None)
+    monkeypatch.setattr(SimDisk, "rot", lambda self, random: None)
     sim = a_simulation()
     Nemesis(sim, Workload(sim)).rot()
 
@@ -46,8 +46,8 @@ def damaged_log_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
 def node_goes_on_after_a_failed_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its core has not seen the failure at all."""
     try:
-        raise DiskError(1, READ)
-    except DiskError as error:
+        raise SimDiskError(1, READ)
+    except SimDiskError as error:
         a_simulation().nodes[1].fail(error)
 
 

@@ -15,15 +15,18 @@ from rafttest.linearizability import Get, Operation, Put
 from rafttest.sim.checker import liveness
 from rafttest.sim.checker.clients import KvOperation, check_kept, check_linearizable
 from rafttest.sim.checker.determinism import check_repeats
-from rafttest.sim.checker.liveness import Follower, Question, Seen, View, Watch, check_idle, prove_end, within
+from rafttest.sim.checker.liveness import FollowerView, Question, Seen, View, Watch, check_idle, prove_end, within
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.cluster.state_machine import Machine, Machines, Request, decode
+from rafttest.sim.cluster.state_machine import KvRequest, Machine, Machines, decode
 
 THREE = ConfState((1, 2, 3))
 FOLLOWER, LEADER = Role.StateFollower, Role.StateLeader
-PAUSED = Follower(id=3, is_replicating=True, is_paused=True)
-PROBED = Follower(id=3, is_replicating=False, is_paused=False)
-FLOWS = (Follower(id=2, is_replicating=True, is_paused=False), Follower(id=3, is_replicating=True, is_paused=False))
+PAUSED = FollowerView(id=3, is_replicating=True, is_paused=True)
+PROBED = FollowerView(id=3, is_replicating=False, is_paused=False)
+FLOWS = (
+    FollowerView(id=2, is_replicating=True, is_paused=False),
+    FollowerView(id=3, is_replicating=True, is_paused=False),
+)
 IMPATIENT = 5
 
 
@@ -278,12 +281,12 @@ def test_what_was_acknowledged_may_have_been_overwritten() -> None:
     check_kept({1: 7}, {2: {1: (5, 7)}, 3: {1: (6, 9)}})
 
 
-def request(number: int, value: int = 5, client: int = 1) -> Request:
-    return Request(client, number, 2, value)
+def request(number: int, value: int = 5, client: int = 1) -> KvRequest:
+    return KvRequest(client, number, 2, value)
 
 
 def test_a_request_is_what_it_was_in_the_log() -> None:
-    assert decode(Request(1, 2, 3, 4).encode()) == Request(1, 2, 3, 4)
+    assert decode(KvRequest(1, 2, 3, 4).encode()) == KvRequest(1, 2, 3, 4)
     assert decode(b"17 ....") is None
 
 

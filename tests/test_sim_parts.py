@@ -15,8 +15,8 @@ from raftpb.confchange import ConfChangeSingle, ConfChangeV2
 from raftpb.enums import MSG_HEARTBEAT, ConfChangeTransition, ConfChangeType
 from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.checker import oracle
-from rafttest.sim.cluster.disk import EVERYTHING, NOTHING, SOME, Disk, copy_of, term_on
-from rafttest.sim.cluster.network import Envelope, Network, Packet
+from rafttest.sim.cluster.disk import EVERYTHING, NOTHING, SOME, SimDisk, copy_of, term_on
+from rafttest.sim.cluster.network import Envelope, Packet, SimNetwork
 from rafttest.sim.options import draw
 from rafttest.sim.schedule import TICK, Schedule
 
@@ -43,7 +43,7 @@ def on(storage: MemoryStorage) -> tuple[int, int, HardState]:
 
 @pytest.mark.parametrize(("kept", "last", "lost"), [(NOTHING, 3, 3), (EVERYTHING, 5, 0)])
 def test_a_crash_keeps_what_was_synced(kept: str, last: int, lost: int) -> None:
-    disk = Disk(START)
+    disk = SimDisk(START)
     disk.write(None, entries(2), HardState(2, 0, 2))
     disk.sync()
     disk.write(None, [entry(4, 2), entry(5, 2)], HardState(3, 1, 3))
@@ -56,7 +56,7 @@ def test_a_crash_keeps_what_was_synced(kept: str, last: int, lost: int) -> None:
 def test_a_crash_may_keep_a_part() -> None:
     seen = set()
     for seed in range(40):
-        disk = Disk(START)
+        disk = SimDisk(START)
         disk.write(None, entries(2, 2), HardState(2, 1, 2))
         disk.crash(SOME, Random(seed))
         seen.add((disk.durable.last_index(), disk.durable.initial_state()[0].term))
@@ -64,7 +64,7 @@ def test_a_crash_may_keep_a_part() -> None:
 
 
 def test_a_copy_of_a_disk_is_the_same() -> None:
-    disk = Disk(START)
+    disk = SimDisk(START)
     disk.write(None, entries(2, 2, 3), HardState(3, 0, 5))
     disk.keep_snapshot(5, ConfState((1,)), b"x", 4)
     copy = copy_of(disk.cache)
@@ -74,13 +74,13 @@ def test_a_copy_of_a_disk_is_the_same() -> None:
 
 
 def test_a_received_snapshot_comes_with_its_commit_index() -> None:
-    disk = Disk()
+    disk = SimDisk()
     disk.write(Snapshot(b"x", SnapshotMetadata(ConfState((1,)), 9, 4)), [entry(10, 4)], HardState(4, 2, 10))
     disk.crash(SOME, Random(1))
     assert disk.durable.initial_state()[0].commit in {0, disk.durable.last_index(), disk.durable.first_index() - 1}
 
 
-def network(drop: float = 0.0, duplicate: float = 0.0) -> tuple[Network, list[Message], list[Message]]:
+def network(drop: float = 0.0, duplicate: float = 0.0) -> tuple[SimNetwork, list[Message], list[Message]]:
     options = replace(draw(1), drop=drop, duplicate=duplicate, late=0.0, has_wire=False, misdirect=0.0, piece_bytes=0)
     arrived, lost = list[Message](), list[Message]()
 
@@ -88,10 +88,10 @@ def network(drop: float = 0.0, duplicate: float = 0.0) -> tuple[Network, list[Me
         assert isinstance(packet, Envelope)
         arrived.append(packet.message)
 
-    return Network(Schedule(), Random(1), options, arrive, lost.append), arrived, lost
+    return SimNetwork(Schedule(), Random(1), options, arrive, lost.append), arrived, lost
 
 
-def pass_time(net: Network) -> None:
+def pass_time(net: SimNetwork) -> None:
     while net.schedule.step(net.schedule.now + 1000 * TICK):
         pass
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rafttest.sim.cluster.node import Node
-from rafttest.sim.cluster.state_machine import Machine, Request
+from rafttest.sim.cluster.node import SimNode
+from rafttest.sim.cluster.state_machine import KvRequest, Machine
 from rafttest.sim.load.clients import Clients, _Client
 from rafttest.sim.run import run
 
@@ -21,7 +21,7 @@ def test_a_read_of_what_happens_to_be_there_is_not_linearizable(monkeypatch: pyt
     """It does not ask for a read index, while faults go on."""
     ask = Clients._try_read
 
-    def read_at_once(self: Clients, client: _Client, node: Node) -> None:
+    def read_at_once(self: Clients, client: _Client, node: SimNode) -> None:
         if self.sim.is_calm:
             ask(self, client, node)
             return
@@ -35,7 +35,7 @@ def test_a_read_of_what_happens_to_be_there_is_not_linearizable(monkeypatch: pyt
 def test_a_write_that_was_only_proposed_is_not_acknowledged(monkeypatch: pytest.MonkeyPatch) -> None:
     """The application says that it is done as soon as it is in somebody's hands."""
 
-    def write_at_once(self: Clients, client: _Client, number: int, node: Node) -> None:
+    def write_at_once(self: Clients, client: _Client, number: int, node: SimNode) -> None:
         if client.write is not None:
             data = client.write.encode()
             self.sim.checker.once.effects[client.id, number] = self.sim.checker.highest
@@ -46,7 +46,7 @@ def test_a_write_that_was_only_proposed_is_not_acknowledged(monkeypatch: pytest.
 
 
 def test_without_sessions_a_repeated_request_has_two_effects(monkeypatch: pytest.MonkeyPatch) -> None:
-    def take(self: Machine, request: Request, index: int) -> bool:
+    def take(self: Machine, request: KvRequest, index: int) -> bool:
         self.values[request.key] = (request.value, index)
         return True
 

@@ -15,10 +15,10 @@ from rafttest.cli import sim
 from rafttest.sim.checker.coverage_points import MARKERS
 from rafttest.sim.checker.determinism import check_repeats
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.cluster.disk import READ, SYNC, WRITE, Disk
+from rafttest.sim.cluster.disk import READ, SYNC, WRITE, SimDisk
 from rafttest.sim.corpus import CORPUS, Case
 from rafttest.sim.options import HAPPENINGS, draw, faults_of
-from rafttest.sim.run import Result, run
+from rafttest.sim.run import SimResult, run
 from rafttest.sim.shrink import Run, Shrinker
 
 SEEDS = range(1, 21)
@@ -33,19 +33,19 @@ PRINT_HASHES = "from rafttest.sim.run import run; print([run(seed).trace_hash fo
 
 
 @pytest.fixture(scope="module")
-def results() -> list[Result]:
+def results() -> list[SimResult]:
     return [run(seed) for seed in SEEDS]
 
 
-def total(results: list[Result], name: str) -> int:
+def total(results: list[SimResult], name: str) -> int:
     return sum(result.counts.get(name, 0) for result in results)
 
 
-def test_nothing_is_violated(results: list[Result]) -> None:
+def test_nothing_is_violated(results: list[SimResult]) -> None:
     assert [str(result.violation) for result in results if result.violation is not None] == []
 
 
-def test_each_schedule_is_long(results: list[Result]) -> None:
+def test_each_schedule_is_long(results: list[SimResult]) -> None:
     assert min(result.events for result in results) >= 1000
 
 
@@ -85,12 +85,12 @@ def test_each_schedule_is_long(results: list[Result]) -> None:
         "transfers",
     ],
 )
-def test_what_a_few_seeds_reach(results: list[Result], reached: str) -> None:
+def test_what_a_few_seeds_reach(results: list[SimResult], reached: str) -> None:
     assert total(results, reached) > 0
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
-def test_the_same_seed_is_the_same_history_in_another_process(results: list[Result], hash_seed: str) -> None:
+def test_the_same_seed_is_the_same_history_in_another_process(results: list[SimResult], hash_seed: str) -> None:
     root = Path(__file__).parents[1]
     ran = subprocess.run(
         [sys.executable, "-c", PRINT_HASHES],
@@ -127,7 +127,7 @@ def test_a_disk_that_does_not_sync_is_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The planted bug of the host: it says that the write is durable, and it is not."""
-    monkeypatch.setattr(Disk, "sync", lambda self: None)
+    monkeypatch.setattr(SimDisk, "sync", lambda self: None)
     result = run(2)
     assert isinstance(result.violation, Violation)
     assert result.violation.invariant == "S3"
@@ -143,10 +143,10 @@ def test_a_disk_that_does_not_sync_is_found(
 
 
 def test_an_exception_that_escapes_is_a_violation(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Disk) -> None:
+    def fail(self: SimDisk) -> None:
         raise OSError("no space")
 
-    monkeypatch.setattr(Disk, "sync", fail)
+    monkeypatch.setattr(SimDisk, "sync", fail)
     assert str(run(3).violation) == "S24: OSError escaped: no space"
 
 

@@ -18,8 +18,8 @@ from examples.host.wire import (
     TAKEN,
     Hello,
     Lane,
-    Limits,
-    RefusedError,
+    PeerRefusedError,
+    WireLimits,
     check_peer_url,
     decode_frame,
     decode_snapshot,
@@ -40,7 +40,7 @@ from raftpb import (
 
 ANYWHERE = "http://127.0.0.1:0"
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
-QUICK = Limits(
+QUICK = WireLimits(
     message_bytes=64 * 1024,
     snapshot_bytes=4 * 2**20,
     queued_messages=50,
@@ -57,7 +57,7 @@ QUICK = Limits(
 class Host:
     """A transport, and what it told its host."""
 
-    def __init__(self, node: int, cluster: str = "c", limits: Limits = QUICK) -> None:
+    def __init__(self, node: int, cluster: str = "c", limits: WireLimits = QUICK) -> None:
         self.received: list[tuple[int, Message]] = []
         self.unreachable: list[tuple[int, int]] = []
         self.snapshots: list[tuple[int, int, bool]] = []
@@ -85,7 +85,7 @@ class Host:
 
 
 @asynccontextmanager
-async def hosts(*ids: int, limits: Limits = QUICK) -> AsyncIterator[list[Host]]:
+async def hosts(*ids: int, limits: WireLimits = QUICK) -> AsyncIterator[list[Host]]:
     """Hosts that know each other and are connected."""
     made = [Host(id, limits=limits) for id in ids]
     try:
@@ -243,7 +243,7 @@ class TestHello:
         ids=str,
     )
     def test_nonsense_is_refused_with_412(self, change: dict[str, str]) -> None:
-        with pytest.raises(RefusedError) as refusal:
+        with pytest.raises(PeerRefusedError) as refusal:
             Hello.parse(Hello("c", 1, 2, Lane.MESSAGES).headers() | change)
         assert refusal.value.status == 412
 
@@ -251,7 +251,7 @@ class TestHello:
     def test_every_header_is_needed(self, missing: str) -> None:
         headers = Hello("c", 1, 2, Lane.MESSAGES).headers()
         del headers[missing]
-        with pytest.raises(RefusedError):
+        with pytest.raises(PeerRefusedError):
             Hello.parse(headers)
 
 
@@ -434,7 +434,7 @@ class TestLoss:
             async def serve(ws: web.WebSocketResponse, _: Hello) -> None:
                 await asyncio.sleep(20)
 
-            one = Host(1, limits=Limits(queued_snapshots=2))
+            one = Host(1, limits=WireLimits(queued_snapshots=2))
             async with stand_in(serve) as url:
                 await one.transport.start(ANYWHERE)
                 one.transport.set_peer(2, url)
@@ -497,7 +497,7 @@ class TestReconnecting:
 
     def test_a_peer_that_calls_is_called_back_at_once(self) -> None:
         async def test() -> None:
-            patient = Limits(first_retry_seconds=60, last_retry_seconds=60)
+            patient = WireLimits(first_retry_seconds=60, last_retry_seconds=60)
             one, two = Host(1, limits=patient), Host(2)
             with socket.create_server(("127.0.0.1", 0)) as reserved:
                 url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
@@ -610,7 +610,7 @@ class TestRefusing:
 
     def test_too_many_connections(self) -> None:
         async def test() -> None:
-            one = Host(1, limits=Limits(connections=1))
+            one = Host(1, limits=WireLimits(connections=1))
             await one.transport.start(ANYWHERE)
             async with intruder(one.transport.url):
                 with pytest.raises(aiohttp.WSServerHandshakeError) as refusal:
@@ -623,7 +623,7 @@ class TestRefusing:
 
     def test_a_newer_connection_takes_the_place_of_the_older(self) -> None:
         async def test() -> None:
-            one = Host(1, limits=Limits(connections=1))
+            one = Host(1, limits=WireLimits(connections=1))
             await one.transport.start(ANYWHERE)
             async with intruder(one.transport.url) as older, intruder(one.transport.url) as newer:
                 assert (await older.receive()).type is aiohttp.WSMsgType.CLOSE
@@ -648,7 +648,7 @@ class TestRefusing:
 
     def test_a_flood_of_nonsense_leaves_the_loop_to_others(self) -> None:
         async def test() -> None:
-            async with hosts(1, 2, 3, limits=Limits()) as (one, _, three), intruder(one.transport.url) as ws:
+            async with hosts(1, 2, 3, limits=WireLimits()) as (one, _, three), intruder(one.transport.url) as ws:
 
                 async def flood() -> None:
                     while True:
@@ -726,7 +726,7 @@ class TestRefusing:
 
     def test_too_many_snapshots_at_a_time(self) -> None:
         async def test() -> None:
-            async with hosts(1, 2, limits=Limits(incoming_snapshots=1)) as (one, two):
+            async with hosts(1, 2, limits=WireLimits(incoming_snapshots=1)) as (one, two):
                 async with intruder(one.transport.url, Lane.SNAPSHOTS, {"Raft-From": "3"}):
                     two.transport.send(0, snap(2, 1))
                     await until(lambda: two.snapshots == [(0, 1, False)])
@@ -760,7 +760,7 @@ class TestRefusing:
 
     def test_one_who_shakes_hands_and_says_nothing_is_put_out(self) -> None:
         async def test() -> None:
-            one = Host(1, limits=Limits(ping_seconds=0.1))
+            one = Host(1, limits=WireLimits(ping_seconds=0.1))
             await one.transport.start(ANYWHERE)
             async with intruder(one.transport.url) as ws:
                 assert (await ws.receive(timeout=5)).type is aiohttp.WSMsgType.CLOSE

@@ -17,19 +17,19 @@ from raftpb.confchange import ConfChange
 from raftpb.enums import ADD_NODE, MessageType
 from raftpb.message import Entry, HardState, Message, Snapshot
 from rafttest.__main__ import main
-from rafttest.interaction.node import Node
+from rafttest.interaction.node import InteractionNode
 from rafttest.record import RecordingNode, output
 from rafttest.sim.checker.safety import Checker
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.run import Result, run
+from rafttest.sim.run import SimResult, run
 from rafttest.trace.file import MalformedTraceError
 from rafttest.view.encoding import FIELDS, encode
 from rafttest.view.from_recording import timeline_of_recording
 from rafttest.view.from_seed import timeline_of_seed
 from rafttest.view.from_trace import timeline_of_trace
-from rafttest.view.log import Log
+from rafttest.view.log import SharedLog
 from rafttest.view.page import page
-from rafttest.view.timeline import WORLD, Event, Kind, Recorder, State, Timeline
+from rafttest.view.timeline import WORLD, Event, Kind, NodeState, Recorder, Timeline
 
 ROOT = Path(__file__).parents[1]
 
@@ -60,7 +60,7 @@ def of_text(folder: Path, text: str, name: str = "trace.txt") -> Timeline:
     return timeline_of_trace(folder / name)
 
 
-def last_state(timeline: Timeline, node: int) -> State:
+def last_state(timeline: Timeline, node: int) -> NodeState:
     return [event.state for event in timeline.events if event.node == node and event.state is not None][-1]
 
 
@@ -147,10 +147,10 @@ def test_a_snapshot_of_a_trace(tmp_path: Path) -> None:
 
 
 def test_a_core_that_fails_is_a_violation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(self: Node, state: HardState | None, entries: list[Entry], snapshot: Snapshot | None) -> None:
+    def fail(self: InteractionNode, state: HardState | None, entries: list[Entry], snapshot: Snapshot | None) -> None:
         raise InvariantError("made up")
 
-    monkeypatch.setattr(Node, "process_append", fail)
+    monkeypatch.setattr(InteractionNode, "process_append", fail)
     timeline = of_text(tmp_path, ELECTION)
     assert {(event.node, event.text) for event in timeline.of_kind(Kind.VIOLATION)} >= {
         (WORLD, "InvariantError: made up")
@@ -174,7 +174,7 @@ def test_what_is_no_trace_of_a_cluster(tmp_path: Path, text: str, complaint: str
 # -- seeds
 
 
-def eventful(result: Result) -> bool:
+def eventful(result: SimResult) -> bool:
     """A run of moderate length that has what these tests want to see."""
     counts = result.counts
     is_faulty = "crashes" in counts and "messages lost" in counts and ("clogs" in counts or "partitions" in counts)
@@ -182,22 +182,22 @@ def eventful(result: Result) -> bool:
 
 
 @pytest.fixture(scope="module")
-def chosen() -> Result:
+def chosen() -> SimResult:
     """The first eventful run, whatever the simulator draws by now."""
     return next(result for result in map(run, range(1, 100)) if eventful(result))
 
 
 @pytest.fixture(scope="module")
-def watched(chosen: Result) -> tuple[Timeline, Result]:
+def watched(chosen: SimResult) -> tuple[Timeline, SimResult]:
     return timeline_of_seed(chosen.options.seed)
 
 
 @pytest.fixture(scope="module")
-def simulated(watched: tuple[Timeline, Result]) -> Timeline:
+def simulated(watched: tuple[Timeline, SimResult]) -> Timeline:
     return watched[0]
 
 
-def test_watching_changes_nothing(chosen: Result, watched: tuple[Timeline, Result]) -> None:
+def test_watching_changes_nothing(chosen: SimResult, watched: tuple[Timeline, SimResult]) -> None:
     assert watched[1] == chosen
 
 
@@ -242,7 +242,7 @@ def test_nobody_is_down_before_the_crash(simulated: Timeline) -> None:
 
 
 def test_states_of_a_seed_are_possible(simulated: Timeline) -> None:
-    before: dict[int, State] = {}
+    before: dict[int, NodeState] = {}
     for event in simulated.events:
         state = event.state
         if state is None:
@@ -388,7 +388,7 @@ def test_a_log_that_is_replaced_in_the_middle() -> None:
     compacted = new[4:]
     timeline = Timeline("made up", nodes=[1])
     for log in (old, new, compacted, (), old):
-        state = State(
+        state = NodeState(
             is_up=True,
             role=Role.StateFollower,
             term=2,
@@ -397,7 +397,7 @@ def test_a_log_that_is_replaced_in_the_middle() -> None:
             commit=0,
             applied=0,
             stable=0,
-            log=Log(log[0].index if log else 9, log),
+            log=SharedLog(log[0].index if log else 9, log),
             conf="",
         )
         timeline.events.append(Event(Kind.NOTE, 0, 1, state=state))

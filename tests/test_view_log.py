@@ -17,7 +17,7 @@ from pyraft import Config, MemoryStorage, NullLogger, Peer, Role
 from raftpb import Entry, Message, MessageType, decode_conf_change
 from rafttest.record import RecordingNode
 from rafttest.view.from_recording import timeline_of_recording
-from rafttest.view.log import Log
+from rafttest.view.log import SharedLog
 from rafttest.view.page import page
 from rafttest.view.timeline import Kind
 
@@ -28,7 +28,7 @@ def entries(term: int, first: int, count: int) -> list[Entry]:
     return [Entry(term=term, index=index) for index in range(first, first + count)]
 
 
-def shown(log: Log) -> list[tuple[int, int]]:
+def shown(log: SharedLog) -> list[tuple[int, int]]:
     return [(entry.term, entry.index) for entry in log]
 
 
@@ -47,7 +47,7 @@ def shown(log: Log) -> list[tuple[int, int]]:
     ids=["appended", "in part there", "replaced", "cut off", "all cut off"],
 )
 def test_a_log_grows_out_of_another(index: int, added: list[Entry], expected: list[tuple[int, int]]) -> None:
-    before = Log(1, entries(1, 1, 3))
+    before = SharedLog(1, entries(1, 1, 3))
     assert shown(before.then(index, added)) == expected
     assert shown(before) == [(1, 1), (1, 2), (1, 3)]
 
@@ -55,7 +55,7 @@ def test_a_log_grows_out_of_another(index: int, added: list[Entry], expected: li
 @pytest.mark.parametrize("index", [0, 5])
 def test_a_log_has_no_gaps(index: int) -> None:
     with pytest.raises(ValueError, match="expected an index from 1 to 4, got"):
-        Log(1, entries(1, 1, 3)).then(index, entries(1, index, 1))
+        SharedLog(1, entries(1, 1, 3)).then(index, entries(1, index, 1))
 
 
 MOVES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 2), st.booleans()), max_size=30)
@@ -64,7 +64,7 @@ MOVES = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 
 @given(MOVES)
 def test_a_log_shows_what_a_copy_would(moves: list[tuple[int, int, int, bool]]) -> None:
     """Cut off, added to with old and new terms, compacted, grown out of any earlier moment: nothing shown changes."""
-    logs = [Log(1)]
+    logs = [SharedLog(1)]
     copies: list[tuple[int, list[tuple[int, int]]]] = [(1, [])]
     term = 1
     for back, count, compacted, is_new in moves:
@@ -83,7 +83,7 @@ def test_a_log_shows_what_a_copy_would(moves: list[tuple[int, int, int, bool]]) 
             assert log.common(before) == common(log, before)
 
 
-def common(log: Log, before: Log) -> int:
+def common(log: SharedLog, before: SharedLog) -> int:
     """As `Log.common`, by comparing every entry."""
     if before.first > log.first:
         return 0

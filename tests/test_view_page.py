@@ -16,9 +16,9 @@ from raftpb.message import Entry, Message
 from rafttest.__main__ import main
 from rafttest.cli.view import find_chromium
 from rafttest.view.from_trace import timeline_of_trace
-from rafttest.view.log import Log
+from rafttest.view.log import SharedLog
 from rafttest.view.page import page
-from rafttest.view.timeline import WORLD, Kind, Recorder, State, Timeline
+from rafttest.view.timeline import WORLD, Kind, NodeState, Recorder, Timeline
 
 CHROMIUM: Final = find_chromium()
 
@@ -69,9 +69,9 @@ def made_up(count: int) -> Timeline:
     logs: dict[int, list[Entry]] = {node: [] for node in range(1, 6)}
     down: set[int] = set()
 
-    def look(node: int) -> State:
+    def look(node: int) -> NodeState:
         last = len(logs[node])
-        return State(
+        return NodeState(
             is_up=node not in down,
             role=Role.StateLeader if node == 1 else Role.StateFollower,
             term=1 + last // 30,
@@ -80,7 +80,7 @@ def made_up(count: int) -> Timeline:
             commit=last,
             applied=last,
             stable=last,
-            log=Log(1, logs[node]),
+            log=SharedLog(1, logs[node]),
             conf="voters=(1 2 3 4 5)",
         )
 
@@ -178,7 +178,7 @@ def test_stepping_moves_the_cursor_and_the_table(browser: Browser, small: tuple[
 def test_the_table_is_the_state_at_every_event(browser: Browser, small: tuple[Timeline, Path]) -> None:
     timeline, path = small
     browser.open(path)
-    known: dict[int, State] = {}
+    known: dict[int, NodeState] = {}
     for at, event in enumerate(timeline.events):
         if event.state is not None:
             known[event.node] = event.state

@@ -12,7 +12,7 @@ from benchmarks.workloads.nodes import new_nodes
 _PAYLOADS = 64
 
 
-class Cluster(Bench):
+class ClusterBench(Bench):
     """Nodes that have elected node 1."""
 
     def __init__(self, shape: Shape) -> None:

@@ -14,7 +14,7 @@ _NODES = 3
 _CONTEXT_BYTES = 8
 
 
-class Reads(Bench):
+class ReadsBench(Bench):
     """Three nodes that have elected node 1, and whoever asks."""
 
     def __init__(self, shape: Shape) -> None:

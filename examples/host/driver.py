@@ -26,7 +26,7 @@ from examples.host.reads import Reads
 from examples.host.requests import Outbox
 from examples.host.settings import Settings
 from examples.host.snapshots import Durable, Snapshots
-from examples.host.state import State
+from examples.host.state import ReplicaState
 from pyraft import (
     Config,
     ForwardedProposalDroppedError,
@@ -57,7 +57,7 @@ _PROMOTE_TICKS = 5
 """How often a leader looks whether a learner has caught up."""
 
 
-class Network(Protocol):
+class Sender(Protocol):
     """How a group reaches its other members. No method waits, or raises for a peer's sake."""
 
     def send(self, group: int, message: Message) -> None:
@@ -85,7 +85,7 @@ class Driver:
         storage: MemoryStorage,
         machine: StateMachine,
         disk: Durable,
-        network: Network,
+        network: Sender,
         settings: Settings,
         founders: Mapping[int, str] | None,
         random: RandomSource | None,
@@ -94,7 +94,7 @@ class Driver:
         self.group = group
         self.id = id
         self.storage = storage
-        self.state = State(machine)
+        self.state = ReplicaState(machine)
         self.outbox = Outbox(id, nonce, settings)
         self.reads = Reads(id, nonce, settings.max_reads)
         self.changes = Changes(id, nonce)

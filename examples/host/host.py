@@ -18,7 +18,7 @@ from examples.host.machine import StateMachine
 from examples.host.replica import Replica
 from examples.host.settings import Settings
 from examples.host.transport import PeerStatus, Transport
-from examples.host.wire import Limits
+from examples.host.wire import WireLimits
 from pyraft import Config, RawNode, StepError
 from raftpb import Message
 
@@ -44,7 +44,7 @@ class Host:
         directory: Path,
         *,
         tick_seconds: float = 0.1,
-        limits: Limits | None = None,
+        limits: WireLimits | None = None,
         make_node: Callable[[Config], NodeLike] = RawNode,
     ) -> None:
         """Open the data directory; each group's core is made by `make_node`. Blocks until all of it is checked.
@@ -69,7 +69,7 @@ class Host:
             receive=self._receive,
             unreachable=self._note_unreachable,
             snapshot_done=self._note_snapshot,
-            limits=limits if limits is not None else Limits(),
+            limits=limits if limits is not None else WireLimits(),
         )
 
     def is_new(self, group: int) -> bool:

@@ -25,8 +25,8 @@ from examples.host.wire import (
     TAKEN,
     Hello,
     Lane,
-    Limits,
-    RefusedError,
+    PeerRefusedError,
+    WireLimits,
     check_peer_url,
     encode_snapshot,
     printable,
@@ -35,7 +35,7 @@ from raftpb import Message
 
 logger = logging.getLogger(__name__)
 
-FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError, RefusedError)
+FAILURES: Final = (aiohttp.ClientError, OSError, TimeoutError, ValueError, PeerRefusedError)
 """What becomes of a connection to a peer that is dead, elsewhere, or unwilling."""
 
 _GOODBYE_SECONDS: Final = 1.0
@@ -85,7 +85,7 @@ class Dialer:
     session: aiohttp.ClientSession
     url: str
     hello: Hello
-    limits: Limits
+    limits: WireLimits
 
     async def dial(self, lane: Lane) -> aiohttp.ClientWebSocketResponse:
         """Connect and shake hands. Raises RefusedError if the peer is not willing, another of FAILURES if it cannot be
@@ -104,7 +104,9 @@ class Dialer:
                 )
         except aiohttp.WSServerHandshakeError as error:
             reason = error.headers.get(REFUSAL_HEADER) if error.headers is not None else None
-            raise RefusedError(error.status, printable(reason) if reason else f"HTTP status {error.status}") from error
+            raise PeerRefusedError(
+                error.status, printable(reason) if reason else f"HTTP status {error.status}"
+            ) from error
 
 
 async def hang_up(socket: aiohttp.ClientWebSocketResponse) -> None:
@@ -117,7 +119,7 @@ async def hang_up(socket: aiohttp.ClientWebSocketResponse) -> None:
 class MessageLane:
     """Messages to one peer, in order, over a connection that is opened again whenever it breaks."""
 
-    def __init__(self, peer: int, reports: Reports, limits: Limits) -> None:
+    def __init__(self, peer: int, reports: Reports, limits: WireLimits) -> None:
         self.connected = False
         self.queued_bytes = 0
         self.dropped = 0
@@ -219,7 +221,7 @@ class MessageLane:
 class SnapshotLane:
     """Snapshots to one peer, one after the other, each over a connection of its own; each is reported exactly once."""
 
-    def __init__(self, peer: int, reports: Reports, limits: Limits) -> None:
+    def __init__(self, peer: int, reports: Reports, limits: WireLimits) -> None:
         self._peer = peer
         self._reports = reports
         self._limits = limits
@@ -286,7 +288,9 @@ class SnapshotLane:
 class Link:
     """One peer: its two lanes, and what was last wrong with it."""
 
-    def __init__(self, url: str, peer: int, reports: Reports, limits: Limits, warn: Callable[[int, str], None]) -> None:
+    def __init__(
+        self, url: str, peer: int, reports: Reports, limits: WireLimits, warn: Callable[[int, str], None]
+    ) -> None:
         self.url = url
         self.peer = peer
         self.problem: str | None = "not tried yet"
@@ -327,7 +331,7 @@ class Link:
 
 
 def _describe(error: Exception) -> str:
-    if isinstance(error, RefusedError):
+    if isinstance(error, PeerRefusedError):
         return f"refused with {error.status}: {error.reason}"
     if isinstance(error, TimeoutError):
         return "no answer in time"

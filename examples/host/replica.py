@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from examples.host.driver import REMOVED, Driver, Network
+from examples.host.driver import REMOVED, Driver, Sender
 from examples.host.machine import NotServedError, RemovedError, StateMachine
 from examples.host.membership import Change, Members
 from examples.host.settings import Settings
@@ -39,7 +39,7 @@ class Replica:
         storage: MemoryStorage,
         machine: StateMachine,
         disk: Durable,
-        network: Network,
+        network: Sender,
         settings: Settings,
         founders: Mapping[int, str] | None = None,
         random: RandomSource | None = None,

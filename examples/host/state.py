@@ -35,7 +35,7 @@ class ConfChangeResult:
     refusal: str | None
 
 
-class State:
+class ReplicaState:
     """The state as of `index`."""
 
     def __init__(self, machine: StateMachine) -> None:

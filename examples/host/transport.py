@@ -28,8 +28,8 @@ from examples.host.wire import (
     TAKEN,
     Hello,
     Lane,
-    Limits,
-    RefusedError,
+    PeerRefusedError,
+    WireLimits,
     check_peer_url,
     decode_frame,
     decode_snapshot,
@@ -79,7 +79,7 @@ class Transport:
         receive: Callable[[int, Message], None],
         unreachable: Callable[[int, int], None],
         snapshot_done: Callable[[int, int, bool], None],
-        limits: Limits = Limits(),  # noqa: B008 (a frozen value)
+        limits: WireLimits = WireLimits(),  # noqa: B008 (a frozen value)
     ) -> None:
         self.url = ""
         self._cluster = cluster
@@ -240,7 +240,7 @@ class Transport:
         try:
             hello = Hello.parse(request.headers)
             self._admit(hello)
-        except RefusedError as refusal:
+        except PeerRefusedError as refusal:
             self._log.warn(0, f"refused a connection from {request.remote}: {refusal.reason}")
             headers = {REFUSAL_HEADER: refusal.reason}
             response = web.Response(status=refusal.status, text=refusal.reason + "\n", headers=headers)
@@ -278,22 +278,22 @@ class Transport:
         """Raises RefusedError unless the connection is one of this cluster, for this node, and there is room."""
         if hello.cluster != self._cluster:
             reason = f"this is a node of cluster {printable(self._cluster)}, not of {printable(hello.cluster)}"
-            raise RefusedError(412, reason)
+            raise PeerRefusedError(412, reason)
         if hello.to != self._node:
-            raise RefusedError(412, f"this is node {self._node}, not {hello.to}; check the URLs of the members")
+            raise PeerRefusedError(412, f"this is node {self._node}, not {hello.to}; check the URLs of the members")
         if hello.node == self._node:
-            raise RefusedError(412, f"this is node {self._node} itself; two processes must not have the same id")
+            raise PeerRefusedError(412, f"this is node {self._node} itself; two processes must not have the same id")
         if hello.node in self._removed:
-            raise RefusedError(403, f"node {hello.node} has been removed from the cluster")
+            raise PeerRefusedError(403, f"node {hello.node} has been removed from the cluster")
         if self._closing:
-            raise RefusedError(503, "this node is stopping")
+            raise PeerRefusedError(503, "this node is stopping")
         others = [key for key in self._incoming if key != (hello.node, hello.lane)]
         if len(others) >= self._limits.connections:
-            raise RefusedError(503, f"{self._limits.connections} connections are open already")
+            raise PeerRefusedError(503, f"{self._limits.connections} connections are open already")
         if hello.lane is Lane.SNAPSHOTS:
             snapshots = sum(lane is Lane.SNAPSHOTS for _, lane in others)
             if snapshots >= self._limits.incoming_snapshots:
-                raise RefusedError(503, f"{snapshots} snapshots are arriving already")
+                raise PeerRefusedError(503, f"{snapshots} snapshots are arriving already")
 
     async def _read_messages(self, socket: web.WebSocketResponse, hello: Hello) -> None:
         frames = 0

@@ -43,7 +43,7 @@ class Lane(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
+class WireLimits:
     """What the transport may use: bytes and counts, for each peer unless said otherwise; seconds.
 
     `message_bytes` is the core's largest entry and room for what surrounds it. Up to `queued_snapshots` wait for a
@@ -76,7 +76,7 @@ class Limits:
         return self.snapshot_grace_seconds + size / self.snapshot_bytes_per_second
 
 
-class RefusedError(Exception):
+class PeerRefusedError(Exception):
     """A handshake that was turned down; `status` is HTTP's, `reason` is for people."""
 
     def __init__(self, status: int, reason: str) -> None:
@@ -109,7 +109,7 @@ class Hello:
         """From HTTP headers. Raises RefusedError if they are not those of this protocol's version."""
         version = headers.get("Raft-Protocol")
         if version != PROTOCOL:
-            raise RefusedError(412, f"protocol {PROTOCOL} is spoken here, not {printable(version or 'none')}")
+            raise PeerRefusedError(412, f"protocol {PROTOCOL} is spoken here, not {printable(version or 'none')}")
         try:
             hello = Hello(
                 unquote(headers["Raft-Cluster"]),
@@ -118,9 +118,9 @@ class Hello:
                 Lane(headers["Raft-Lane"]),
             )
         except (KeyError, ValueError):
-            raise RefusedError(412, "the handshake's headers are incomplete or make no sense") from None
+            raise PeerRefusedError(412, "the handshake's headers are incomplete or make no sense") from None
         if not 0 < hello.node <= MAX_ID:
-            raise RefusedError(412, f"{hello.node} cannot be a node's id")
+            raise PeerRefusedError(412, f"{hello.node} cannot be a node's id")
         return hello
 
 

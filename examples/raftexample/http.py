@@ -136,8 +136,8 @@ class HttpApi:
 
     async def _write(self, command: bytes) -> web.Response:
         outcome = await self._replica.propose(command)
-        if outcome is kv.Outcome.FULL:
-            raise ProblemError(HTTPStatus.INSUFFICIENT_STORAGE, kv.Outcome.FULL.value)
+        if outcome is kv.PutOutcome.FULL:
+            raise ProblemError(HTTPStatus.INSUFFICIENT_STORAGE, kv.PutOutcome.FULL.value)
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     # -- members and status

@@ -23,7 +23,7 @@ MAX_BYTES: Final = 48 << 20
 """The most that a store may hold, as its snapshot counts it."""
 
 
-class Outcome(Enum):
+class PutOutcome(Enum):
     """What a command led to."""
 
     DONE = "done"
@@ -82,26 +82,26 @@ class KeyValueStore:
         """Equal for equal stores, whatever their history; costs nothing."""
         return f"{self._contents.hashes % 2 ** (8 * _DIGEST_BYTES):032x}"
 
-    def apply(self, index: int, data: bytes) -> Outcome:
+    def apply(self, index: int, data: bytes) -> PutOutcome:
         """Carry out a command."""
         if len(data) < _COMMAND.size:
-            return Outcome.NONSENSE
+            return PutOutcome.NONSENSE
         operation, length = _COMMAND.unpack_from(data)
         key, value = data[_COMMAND.size : _COMMAND.size + length], data[_COMMAND.size + length :]
         contents = self._contents
         if len(key) != length:
-            return Outcome.NONSENSE
+            return PutOutcome.NONSENSE
         if operation == _DELETE and not value:
             contents.delete(key)
-            return Outcome.DONE
+            return PutOutcome.DONE
         if operation != _PUT:
-            return Outcome.NONSENSE
+            return PutOutcome.NONSENSE
         before = contents.values.get(key)
         freed = _size(key, before) if before is not None else 0
         if contents.size - freed + _size(key, value) > self._max_bytes:
-            return Outcome.FULL
+            return PutOutcome.FULL
         contents.put(key, value)
-        return Outcome.DONE
+        return PutOutcome.DONE
 
     def snapshot(self) -> Callable[[], bytes]:
         """Keep hold of the pairs; what is returned encodes them."""

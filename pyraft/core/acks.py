@@ -55,7 +55,7 @@ def _handle_rejection(r: Raft, m: Message, progress: Progress) -> None:
         # It has acknowledged that entry. Either this is old news, or its disk was emptied since: then each append would
         # be refused at once, for ever, and the two would do nothing else. The next heartbeat answer is soon enough.
         r.anomalies.retracted_acks += 1
-        if r.doubt_retracted_acks:
+        if r.retry_lost_acks_at_heartbeat:
             return
     hint: u64 = m.reject_hint if m.reject_hint < m.index else m.index
     if progress.maybe_decrease(m.index, next_probe_index(r.log, hint, m.log_term)):

@@ -58,11 +58,11 @@ class Raft:
         self.disable_proposal_forwarding = config.disable_proposal_forwarding
         self.disable_conf_change_validation = config.disable_conf_change_validation
         self.step_down_on_removal = config.step_down_on_removal
-        self.hold_vote_requests = config.hold_vote_requests and config.async_storage_writes
-        self.strict_reads_on_lone_voter = config.strict_reads_on_lone_voter
+        self.persist_before_vote_request = config.persist_before_vote_request and config.async_storage_writes
+        self.single_voter_reads_need_commit = config.single_voter_reads_need_commit
         self.strict_pre_votes = config.strict_pre_votes
-        self.abort_postponed_reads = config.abort_postponed_reads
-        self.doubt_retracted_acks = config.doubt_retracted_acks
+        self.abort_reads_on_step_down = config.abort_reads_on_step_down
+        self.retry_lost_acks_at_heartbeat = config.retry_lost_acks_at_heartbeat
         self.recheck_reads = config.recheck_reads
         self.retry_auto_leave = config.retry_auto_leave
         self.random = config.random
@@ -158,7 +158,7 @@ class Raft:
         if t is MSG_APP_RESP:
             m.term = self.term
             self.msgs_after_append.append(m)
-        elif t is MSG_VOTE_RESP or t is MSG_PRE_VOTE_RESP or (t is MSG_VOTE and self.hold_vote_requests):
+        elif t is MSG_VOTE_RESP or t is MSG_PRE_VOTE_RESP or (t is MSG_VOTE and self.persist_before_vote_request):
             self.msgs_after_append.append(m)
         else:
             if t is not MSG_VOTE and t is not MSG_PRE_VOTE and t is not MSG_PROP and t is not MSG_READ_INDEX:

@@ -27,7 +27,7 @@ def ask_leader(r: Raft, from_: u64, context: bytes) -> ReadDropReason | None:
     if len(r.reads) + len(r.postponed_reads) >= r.max_pending_reads:
         return ReadDropReason.TOO_MANY
     read = PendingRead(from_, context, r.log.committed)
-    if r.tracker.is_singleton() and not r.strict_reads_on_lone_voter:
+    if r.tracker.is_singleton() and not r.single_voter_reads_need_commit:
         _answer(r, read)
     elif not r.has_committed_in_term():
         r.postponed_reads.append(read)
@@ -106,7 +106,7 @@ def release_postponed(r: Raft) -> None:
 
 
 def _confirm_or_answer(r: Raft, read: PendingRead) -> None:
-    decides_alone = r.tracker.is_singleton() and r.is_voter and r.strict_reads_on_lone_voter
+    decides_alone = r.tracker.is_singleton() and r.is_voter and r.single_voter_reads_need_commit
     if decides_alone or r.lease.is_running(r.ticks):
         _answer(r, read)
         return

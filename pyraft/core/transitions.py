@@ -47,7 +47,7 @@ def _abort_reads(r: Raft) -> None:
     abandoned = list(r.reads.pending)
     if abandoned or r.reads.confirmed != 0:
         r.reads = ReadQueue()
-    if r.abort_postponed_reads and r.postponed_reads:
+    if r.abort_reads_on_step_down and r.postponed_reads:
         abandoned.extend(r.postponed_reads)
         r.postponed_reads = []
     for read in abandoned:

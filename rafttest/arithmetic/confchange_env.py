@@ -19,7 +19,7 @@ from pyraft.confchange.changer import Changer
 from pyraft.errors import ConfChangeError
 from pyraft.tracker.tracker import ProgressTracker
 from pyraft.types import NO_LIMIT
-from rafttest.trace.command import Command, RefusedError, Shape, Spec, to_steps
+from rafttest.trace.command import Command, CommandRefusedError, Shape, Spec, to_steps
 from rafttest.trace.environment import Environment
 
 _MAX_INFLIGHT: Final = 10
@@ -42,7 +42,7 @@ class ConfigurationEnv(Environment):
         try:
             COMMANDS[command.name].handler(self, command)
         except ConfChangeError as error:
-            raise RefusedError(f"{error}\n") from None
+            raise CommandRefusedError(f"{error}\n") from None
         finally:
             self.last_index += 1
         self.output.write(f"{self.tracker.config}\n")
@@ -64,7 +64,7 @@ def _enter_joint(env: ConfigurationEnv, command: Command) -> None:
 
 def _leave_joint(env: ConfigurationEnv, command: Command) -> None:
     if to_steps(command.input):
-        raise RefusedError("this command takes no input\n")
+        raise CommandRefusedError("this command takes no input\n")
     env.tracker.install(*env.changer().leave_joint())
 
 

@@ -21,7 +21,7 @@ from typing import Final
 from rafttest.mixed.coverage import ENOUGH, unseen
 from rafttest.mixed.go_process import RELEASES, GoProcess, GoProcessError, build, library_of
 from rafttest.mixed.python_node import PythonNode
-from rafttest.mixed.run import Result, run
+from rafttest.mixed.run import MixedResult, run
 from rafttest.reference.compare import NoReferenceError
 
 _PORTION: Final = 10
@@ -91,13 +91,13 @@ def _play(program: str, release: str, options: argparse.Namespace) -> bool:
     return not failed and not missing
 
 
-def play(program: str, release: str, seeds: Sequence[int]) -> list[Result]:
+def play(program: str, release: str, seeds: Sequence[int]) -> list[MixedResult]:
     """The results of some seeds, one process for all."""
     with GoProcess(program, release) as process:
         return [run(process, seed) for seed in seeds]
 
 
-def _tell(release: str, result: Result) -> None:
+def _tell(release: str, result: MixedResult) -> None:
     for line in result.recent:
         print(f"    {line}")
     print(f"{release}: seed {result.seed} breaks a law: {result.broken}")

@@ -63,24 +63,24 @@ def run(files: Sequence[Path], until: int | None) -> int:
     if not files or (until is not None and until < 0):
         print("error: --until takes the number of an input, and recordings", file=sys.stderr)
         return EXIT_DAMAGED
-    return _Session(files, until).run()
+    return _RecordingSession(files, until).run()
 
 
 @dataclass(slots=True)
-class _Counts:
+class _RecordingCounts:
     same: int = 0
     differing: int = 0
     damaged: int = 0
     inputs: int = 0
 
 
-class _Session:
+class _RecordingSession:
     """One run over all files."""
 
     def __init__(self, files: Sequence[Path], until: int | None) -> None:
         self.files = files
         self.until = until
-        self.counts = _Counts()
+        self.counts = _RecordingCounts()
         self.progress = ProgressBar(len(files), sys.stderr)
         self.before: Player | None = None
         """The segment that was run last, if it ran to its end."""

@@ -23,7 +23,7 @@ from typing import Final
 from rafttest.cli.progress_bar import ProgressBar
 from rafttest.sim.checker.coverage_points import MARKERS, unseen
 from rafttest.sim.corpus import CORPUS
-from rafttest.sim.run import Result, run
+from rafttest.sim.run import SimResult, run
 from rafttest.sim.shrink import Run, Shrinker
 
 _BATCH: Final = 64
@@ -62,7 +62,7 @@ def run_command(options: argparse.Namespace) -> int:
         runs = _DEFAULT_RUNS
     pattern = Run(0, options.without, options.spares, options.until)
     wanted = (replace(pattern, seed=one) for one in count(seed if seed is not None else 1))
-    session = _Session(minutes, runs, options.trace)
+    session = _SimSession(minutes, runs, options.trace)
     if minutes is not None:
         session.repeat_corpus()
     return session.go(islice(wanted, runs), options.jobs)
@@ -84,11 +84,11 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
-def _simulate(one: Run) -> Result:
+def _simulate(one: Run) -> SimResult:
     return run(one.seed, options=one.options())
 
 
-def _simulate_all(one: Run) -> Result:
+def _simulate_all(one: Run) -> SimResult:
     return run(one.seed, keeps_all=True, options=one.options())
 
 
@@ -97,7 +97,7 @@ def _law_of(one: Run) -> str:
     return violation.invariant if violation is not None else ""
 
 
-class _Session:
+class _SimSession:
     """All seeds of one call."""
 
     def __init__(self, minutes: float | None, runs: int | None, traces: bool) -> None:
@@ -134,18 +134,18 @@ class _Session:
         self.bar.clear()
         return self._summarise()
 
-    def _spread(self, pool: ProcessPoolExecutor, wanted: Iterator[Run]) -> Iterator[tuple[Run, Result]]:
+    def _spread(self, pool: ProcessPoolExecutor, wanted: Iterator[Run]) -> Iterator[tuple[Run, SimResult]]:
         """Results in the order of the seeds; few are begun ahead of those that are asked for."""
         while batch := list(islice(wanted, _BATCH)):
             yield from zip(batch, pool.map(self.simulate, batch), strict=True)
 
-    def _take_all(self, results: Iterable[tuple[Run, Result]]) -> None:
+    def _take_all(self, results: Iterable[tuple[Run, SimResult]]) -> None:
         for one, result in results:
             self._take(one, result)
             if self.end is not None and time.monotonic() >= self.end:
                 return
 
-    def _take(self, one: Run, result: Result) -> None:
+    def _take(self, one: Run, result: SimResult) -> None:
         self.seeds += 1
         self.events += result.events
         self.last_hash = result.trace_hash
@@ -164,7 +164,7 @@ class _Session:
 
     # -- what is told
 
-    def _show(self, one: Run, result: Result) -> None:
+    def _show(self, one: Run, result: SimResult) -> None:
         violation = result.violation
         if violation is None:
             return

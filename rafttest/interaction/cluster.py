@@ -16,7 +16,7 @@ from pyraft.errors import PeerNotFoundError
 from pyraft.trace_logger import TraceLogger
 from raftpb.enums import MSG_APP_RESP, MSG_PRE_VOTE_RESP, MSG_VOTE_RESP, MessageType
 from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Message
-from rafttest.interaction.node import EnvironmentStorage, Node
+from rafttest.interaction.node import EnvironmentStorage, InteractionNode
 from rafttest.trace.command import CommandError, to_number
 from rafttest.trace.output import Output
 
@@ -24,14 +24,14 @@ MAX_NODES: Final = 1000
 """A slip of the pen in `add-nodes` must not fill the memory."""
 
 
-class Cluster:
+class InteractionCluster:
     """`nodes`: their ids count from 1. `messages`: what waits. `output`: where commands write and nodes log.
 
     `configure` may change the configuration of each new node, but neither its id, its storage nor its logger.
     `trace_logger` is every node's, unless `configure` gives it another.
     """
 
-    node_class: type[Node] = Node
+    node_class: type[InteractionNode] = InteractionNode
     """What its nodes are; whoever watches them derives from it."""
 
     def __init__(
@@ -43,7 +43,7 @@ class Cluster:
         self.output = output
         self.configure = configure
         self.trace_logger = trace_logger
-        self.nodes: list[Node] = []
+        self.nodes: list[InteractionNode] = []
         self.messages: list[Message] = []
 
     def add_node(self, config: Config, storage: EnvironmentStorage) -> None:
@@ -59,18 +59,18 @@ class Cluster:
                 raise ValueError("configure must keep the id, the storage and the logger")
         self.nodes.append(self.node_class(config, storage))
 
-    def node(self, text: str) -> Node:
+    def node(self, text: str) -> InteractionNode:
         """The node of that id. Raises CommandError if there is none."""
         number = to_number(text)
         if not 1 <= number <= len(self.nodes):
             raise CommandError(f"there is no node {number}; there are {len(self.nodes)}")
         return self.nodes[number - 1]
 
-    def some_nodes(self, texts: Iterable[str]) -> list[Node]:
+    def some_nodes(self, texts: Iterable[str]) -> list[InteractionNode]:
         """The nodes of those ids, in that order."""
         return [self.node(text) for text in texts]
 
-    def send(self, node: Node, messages: Iterable[Message]) -> None:
+    def send(self, node: InteractionNode, messages: Iterable[Message]) -> None:
         """Let the messages of `node` wait for delivery, or for its storage threads."""
         for message in messages:
             if message.to == LOCAL_APPEND_THREAD:
@@ -93,7 +93,7 @@ class Cluster:
         self.messages = kept
         return taken
 
-    def deliver(self, node: Node, message: Message) -> None:
+    def deliver(self, node: InteractionNode, message: Message) -> None:
         """Step `message` at its recipient. Raises what the core raises. What a node that was removed says of its own
         disk raises PeerNotFoundError, as in the reference.
         """

@@ -28,8 +28,8 @@ from raftpb.enums import (
     TRANSITION_JOINT_IMPLICIT,
     ConfChangeTransition,
 )
-from rafttest.interaction.cluster import Cluster
-from rafttest.trace.command import Command, CommandError, RefusedError, to_bool, to_steps
+from rafttest.interaction.cluster import InteractionCluster
+from rafttest.trace.command import Command, CommandError, CommandRefusedError, to_bool, to_steps
 
 _TRANSITIONS: Final[dict[str, ConfChangeTransition]] = {
     "auto": TRANSITION_AUTO,
@@ -38,13 +38,13 @@ _TRANSITIONS: Final[dict[str, ConfChangeTransition]] = {
 }
 
 
-def campaign(cluster: Cluster, command: Command) -> None:
+def campaign(cluster: InteractionCluster, command: Command) -> None:
     """Start an election."""
     (node_id,) = command.words()
     cluster.node(node_id).raw.campaign()
 
 
-def tick_election(cluster: Cluster, command: Command) -> None:
+def tick_election(cluster: InteractionCluster, command: Command) -> None:
     """As many ticks as `Config.election_tick`."""
     (node_id,) = command.words()
     node = cluster.node(node_id)
@@ -52,7 +52,7 @@ def tick_election(cluster: Cluster, command: Command) -> None:
         node.raw.tick()
 
 
-def tick_heartbeat(cluster: Cluster, command: Command) -> None:
+def tick_heartbeat(cluster: InteractionCluster, command: Command) -> None:
     """As many ticks as `Config.heartbeat_tick`."""
     (node_id,) = command.words()
     node = cluster.node(node_id)
@@ -60,13 +60,13 @@ def tick_heartbeat(cluster: Cluster, command: Command) -> None:
         node.raw.tick()
 
 
-def propose(cluster: Cluster, command: Command) -> None:
+def propose(cluster: InteractionCluster, command: Command) -> None:
     """Propose data."""
     node_id, data = command.words()
     cluster.node(node_id).raw.propose(data.encode())
 
 
-def propose_conf_change(cluster: Cluster, command: Command) -> None:
+def propose_conf_change(cluster: InteractionCluster, command: Command) -> None:
     """Propose a membership change; without steps, leave a joint configuration."""
     node = cluster.node(command.words()[0])
     v1 = False
@@ -78,7 +78,7 @@ def propose_conf_change(cluster: Cluster, command: Command) -> None:
             elif argument.key == "transition":
                 transition = _to_transition(value)
             else:
-                raise RefusedError(f"unknown command {argument.key}")
+                raise CommandRefusedError(f"unknown command {argument.key}")
     node.raw.propose_conf_change(_change(v1, transition, to_steps(command.input)))
 
 
@@ -86,12 +86,12 @@ def _to_bool(text: str) -> bool:
     try:
         return to_bool(text)
     except CommandError:
-        raise RefusedError(f'strconv.ParseBool: parsing "{text}": invalid syntax') from None
+        raise CommandRefusedError(f'strconv.ParseBool: parsing "{text}": invalid syntax') from None
 
 
 def _to_transition(text: str) -> ConfChangeTransition:
     if text not in _TRANSITIONS:
-        raise RefusedError(f"unknown transition {text}")
+        raise CommandRefusedError(f"unknown transition {text}")
     return _TRANSITIONS[text]
 
 
@@ -99,13 +99,13 @@ def _change(v1: bool, transition: ConfChangeTransition, steps: list[ConfChangeSi
     if not v1:
         return ConfChangeV2(steps, transition)
     if len(steps) > 1 or transition is not TRANSITION_AUTO:
-        raise RefusedError("v1 conf change can only have one operation and no transition")
+        raise CommandRefusedError("v1 conf change can only have one operation and no transition")
     if not steps:
         raise CommandError("a v1 membership change needs one step as input")
     return ConfChange(steps[0].type, steps[0].node_id)
 
 
-def read_index(cluster: Cluster, command: Command) -> None:
+def read_index(cluster: InteractionCluster, command: Command) -> None:
     """Ask for a read; the answer is in a later Ready, if there is one."""
     node_id, context = command.words()
     try:
@@ -114,7 +114,7 @@ def read_index(cluster: Cluster, command: Command) -> None:
         cluster.output.info("%s: %s", node_id, error)
 
 
-def transfer_leadership(cluster: Cluster, command: Command) -> None:
+def transfer_leadership(cluster: InteractionCluster, command: Command) -> None:
     """Ask `from` to hand its leadership over."""
     given = command.value("from"), command.value("to")
     if given[0] is None or given[1] is None:
@@ -122,7 +122,7 @@ def transfer_leadership(cluster: Cluster, command: Command) -> None:
     cluster.node(given[0]).raw.transfer_leader(cluster.node(given[1]).id)
 
 
-def forget_leader(cluster: Cluster, command: Command) -> None:
+def forget_leader(cluster: InteractionCluster, command: Command) -> None:
     """Let a follower forget its leader."""
     (node_id,) = command.words()
     try:
@@ -131,9 +131,9 @@ def forget_leader(cluster: Cluster, command: Command) -> None:
         cluster.output.info("%s: %s", node_id, error)
 
 
-def report_unreachable(cluster: Cluster, command: Command) -> None:
+def report_unreachable(cluster: InteractionCluster, command: Command) -> None:
     """Tell a node that another could not be reached."""
     nodes = cluster.some_nodes(command.words())
     if len(nodes) != 2:
-        raise RefusedError("must specify exactly two node indexes: node on which to report, and reported node")
+        raise CommandRefusedError("must specify exactly two node indexes: node on which to report, and reported node")
     nodes[0].raw.report_unreachable(nodes[1].id)

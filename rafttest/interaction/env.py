@@ -20,7 +20,7 @@ from typing import Final
 from pyraft.config import Config
 from pyraft.trace_logger import TraceLogger
 from raftpb.message import Message
-from rafttest.interaction.cluster import Cluster
+from rafttest.interaction.cluster import InteractionCluster
 from rafttest.interaction.drive import (
     campaign,
     forget_leader,
@@ -33,7 +33,7 @@ from rafttest.interaction.drive import (
     transfer_leadership,
 )
 from rafttest.interaction.messages import deliver_msgs, send_snapshot
-from rafttest.interaction.node import Node
+from rafttest.interaction.node import InteractionNode
 from rafttest.interaction.ready import process_append_thread, process_apply_thread, process_ready, stabilize
 from rafttest.interaction.setup import (
     add_nodes,
@@ -58,10 +58,10 @@ class InteractionEnv(Environment):
         self, configure: Callable[[Config], Config] | None = None, trace_logger: TraceLogger | None = None
     ) -> None:
         super().__init__()
-        self.cluster = Cluster(self.output, configure, trace_logger)
+        self.cluster = InteractionCluster(self.output, configure, trace_logger)
 
     @property
-    def nodes(self) -> list[Node]:
+    def nodes(self) -> list[InteractionNode]:
         """The nodes in the order of their ids, which count from 1."""
         return self.cluster.nodes
 
@@ -93,7 +93,7 @@ _NODE_OPTIONS: Final = (
     "disable-conf-change-validation",
 )
 
-COMMANDS: Final[Mapping[str, Spec[Cluster]]] = {
+COMMANDS: Final[Mapping[str, Spec[InteractionCluster]]] = {
     "_breakpoint": Spec(handler=breakpoint_here),
     "add-nodes": Spec(handler=add_nodes, min_words=1, max_words=1, options=_NODE_OPTIONS),
     "campaign": Spec(handler=campaign, min_words=1, max_words=1),

@@ -14,13 +14,13 @@ from pyraft.describe import describe_message
 from pyraft.errors import RaftError
 from raftpb.enums import MSG_SNAP, MessageType
 from raftpb.message import Message
-from rafttest.interaction.cluster import Cluster
-from rafttest.interaction.node import Node
+from rafttest.interaction.cluster import InteractionCluster
+from rafttest.interaction.node import InteractionNode
 from rafttest.trace.command import Command, CommandError, to_number
 from rafttest.trace.environment import error_text, is_fatal
 
 
-def deliver_msgs(cluster: Cluster, command: Command) -> None:
+def deliver_msgs(cluster: InteractionCluster, command: Command) -> None:
     """Deliver or drop, and show each message before it arrives."""
     wanted = _to_type(command.value("type"))
     handled = 0
@@ -41,7 +41,7 @@ def deliver_msgs(cluster: Cluster, command: Command) -> None:
         cluster.output.write("no messages\n")
 
 
-def deliver_to(cluster: Cluster, node: Node, type: MessageType | None = None) -> int:
+def deliver_to(cluster: InteractionCluster, node: InteractionNode, type: MessageType | None = None) -> int:
     """Deliver what waits for `node`, of one type or all; return how many messages that were.
 
     What the core refuses is shown below the message.
@@ -58,7 +58,7 @@ def deliver_to(cluster: Cluster, node: Node, type: MessageType | None = None) ->
     return len(messages)
 
 
-def _drop_for(cluster: Cluster, id: int, type: MessageType | None) -> int:
+def _drop_for(cluster: InteractionCluster, id: int, type: MessageType | None) -> int:
     messages = cluster.take(id, type, drop=True)
     for message in messages:
         cluster.output.write(f"dropped: {describe_message(message)}\n")
@@ -71,7 +71,7 @@ def _to_type(name: str | None) -> MessageType | None:
     return None if name is None else MessageType[name]
 
 
-def send_snapshot(cluster: Cluster, command: Command) -> None:
+def send_snapshot(cluster: InteractionCluster, command: Command) -> None:
     """Queue a MsgSnap as the sender's application has it, and show it."""
     sender, recipient = command.words()
     node = cluster.node(sender)

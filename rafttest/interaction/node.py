@@ -20,7 +20,7 @@ from raftpb.codec import decode_conf_change, decode_conf_change_v2
 from raftpb.confchange import AnyConfChange
 from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL
 from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
-from rafttest.trace.command import RefusedError
+from rafttest.trace.command import CommandRefusedError
 
 
 class EnvironmentStorage:
@@ -62,7 +62,7 @@ class EnvironmentStorage:
         return self.applied
 
 
-class Node:
+class InteractionNode:
     """`id`, `raw`, `config` and `storage` are what they say. `append_work`, `apply_work`: messages to the storage
     threads, oldest first; empty unless writes are asynchronous.
     """
@@ -92,7 +92,7 @@ class Node:
         if snapshot is None or snapshot.is_empty():
             memory.append(entries)
         elif entries:
-            raise RefusedError("can't apply snapshot and entries at the same time")
+            raise CommandRefusedError("can't apply snapshot and entries at the same time")
         else:
             memory.apply_snapshot(snapshot)
 

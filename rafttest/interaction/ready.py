@@ -19,9 +19,9 @@ from typing import Final
 from pyraft.describe import describe_message, describe_ready
 from pyraft.errors import RaftError
 from raftpb.message import HardState, Message
-from rafttest.interaction.cluster import Cluster
+from rafttest.interaction.cluster import InteractionCluster
 from rafttest.interaction.messages import deliver_to
-from rafttest.interaction.node import Node
+from rafttest.interaction.node import InteractionNode
 from rafttest.interaction.setup import to_level
 from rafttest.trace.command import Command
 from rafttest.trace.environment import is_fatal
@@ -34,22 +34,22 @@ class RestlessError(Exception):
     """`stabilize` found something to do in every one of `MAX_PASSES` passes."""
 
 
-def process_ready(cluster: Cluster, command: Command) -> None:
+def process_ready(cluster: InteractionCluster, command: Command) -> None:
     """Handle Readys."""
     _for_each(cluster, command, "handling Ready", handle_ready)
 
 
-def process_append_thread(cluster: Cluster, command: Command) -> None:
+def process_append_thread(cluster: InteractionCluster, command: Command) -> None:
     """Do one piece of append work."""
     _for_each(cluster, command, "processing append thread", append_once)
 
 
-def process_apply_thread(cluster: Cluster, command: Command) -> None:
+def process_apply_thread(cluster: InteractionCluster, command: Command) -> None:
     """Do one piece of apply work."""
     _for_each(cluster, command, "processing apply thread", apply_once)
 
 
-def stabilize(cluster: Cluster, command: Command) -> None:
+def stabilize(cluster: InteractionCluster, command: Command) -> None:
     """Work until a whole pass found nothing to do."""
     nodes = cluster.some_nodes(command.words()) or cluster.nodes
     level = command.value("log-level")
@@ -65,7 +65,7 @@ def stabilize(cluster: Cluster, command: Command) -> None:
         cluster.output.level = before
 
 
-def handle_ready(cluster: Cluster, node: Node) -> None:
+def handle_ready(cluster: InteractionCluster, node: InteractionNode) -> None:
     """Show and handle one Ready, which may be empty."""
     ready = node.raw.ready()
     cluster.output.write(describe_ready(ready, must_sync=node.reference_must_sync(ready)))
@@ -78,7 +78,7 @@ def handle_ready(cluster: Cluster, node: Node) -> None:
         node.raw.advance()
 
 
-def append_once(cluster: Cluster, node: Node) -> None:
+def append_once(cluster: InteractionCluster, node: InteractionNode) -> None:
     """Do the oldest piece of append work, and let its responses wait for delivery."""
     if not node.append_work:
         cluster.output.write("no append work to perform")
@@ -90,7 +90,7 @@ def append_once(cluster: Cluster, node: Node) -> None:
     _respond(cluster, node, message)
 
 
-def apply_once(cluster: Cluster, node: Node) -> None:
+def apply_once(cluster: InteractionCluster, node: InteractionNode) -> None:
     """Do the oldest piece of apply work, and let its responses wait for delivery."""
     if not node.apply_work:
         cluster.output.write("no apply work to perform")
@@ -101,7 +101,12 @@ def apply_once(cluster: Cluster, node: Node) -> None:
     _respond(cluster, node, message)
 
 
-def _for_each(cluster: Cluster, command: Command, heading: str, work: Callable[[Cluster, Node], None]) -> None:
+def _for_each(
+    cluster: InteractionCluster,
+    command: Command,
+    heading: str,
+    work: Callable[[InteractionCluster, InteractionNode], None],
+) -> None:
     nodes = cluster.some_nodes(command.words())
     for node in nodes:
         if len(nodes) == 1:
@@ -110,13 +115,18 @@ def _for_each(cluster: Cluster, command: Command, heading: str, work: Callable[[
             _under_heading(cluster, node, heading, work)
 
 
-def _under_heading(cluster: Cluster, node: Node, heading: str, work: Callable[[Cluster, Node], object]) -> None:
+def _under_heading(
+    cluster: InteractionCluster,
+    node: InteractionNode,
+    heading: str,
+    work: Callable[[InteractionCluster, InteractionNode], object],
+) -> None:
     cluster.output.write(f"> {node.id} {heading}\n")
     with cluster.output.indented():
         work(cluster, node)
 
 
-def _stabilize_once(cluster: Cluster, nodes: list[Node]) -> bool:
+def _stabilize_once(cluster: InteractionCluster, nodes: list[InteractionNode]) -> bool:
     """One pass of four phases, each over all nodes; False if there was nothing to do."""
     busy = False
     for node in nodes:
@@ -138,12 +148,12 @@ def _stabilize_once(cluster: Cluster, nodes: list[Node]) -> bool:
     return busy
 
 
-def _append_all(cluster: Cluster, node: Node) -> None:
+def _append_all(cluster: InteractionCluster, node: InteractionNode) -> None:
     while node.append_work:
         append_once(cluster, node)
 
 
-def _apply_all(cluster: Cluster, node: Node) -> None:
+def _apply_all(cluster: InteractionCluster, node: InteractionNode) -> None:
     """Errors are passed over, as in the reference: the work that failed is gone, and its responses with it."""
     while node.apply_work:
         try:
@@ -153,7 +163,7 @@ def _apply_all(cluster: Cluster, node: Node) -> None:
                 raise
 
 
-def _show_work(cluster: Cluster, message: Message) -> None:
+def _show_work(cluster: InteractionCluster, message: Message) -> None:
     """What the thread is given; its responses come later, once it is done."""
     given = Message(
         message.type,
@@ -170,7 +180,7 @@ def _show_work(cluster: Cluster, message: Message) -> None:
     cluster.output.write(f"Processing:\n{describe_message(given)}\n")
 
 
-def _respond(cluster: Cluster, node: Node, message: Message) -> None:
+def _respond(cluster: InteractionCluster, node: InteractionNode, message: Message) -> None:
     cluster.output.write("Responses:\n")
     for response in message.responses:
         cluster.output.write(describe_message(response) + "\n")

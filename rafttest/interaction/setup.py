@@ -26,10 +26,10 @@ from pyraft.rawnode import RawNode
 from pyraft.types import LEASE_BASED, SAFE, ReadOnlyOption
 from raftpb.integers import MAX_INTEGER
 from raftpb.message import ConfState, Snapshot, SnapshotMetadata
-from rafttest.interaction.cluster import Cluster
+from rafttest.interaction.cluster import InteractionCluster
 from rafttest.interaction.node import EnvironmentStorage
 from rafttest.interaction.show import show_log
-from rafttest.trace.command import Command, CommandError, RefusedError, to_number
+from rafttest.trace.command import Command, CommandError, CommandRefusedError, to_number
 from rafttest.trace.output import Level
 
 ELECTION_TICK: Final = 3
@@ -47,7 +47,7 @@ class Shortest:
         return 0
 
 
-def add_nodes(cluster: Cluster, command: Command) -> None:
+def add_nodes(cluster: InteractionCluster, command: Command) -> None:
     """Create nodes that all start from the same snapshot."""
     (count,) = command.words()
     start = _start(command)
@@ -59,7 +59,7 @@ def add_nodes(cluster: Cluster, command: Command) -> None:
             raise CommandError(str(error)) from None
 
 
-def _config(cluster: Cluster, command: Command, storage: EnvironmentStorage) -> Config:
+def _config(cluster: InteractionCluster, command: Command, storage: EnvironmentStorage) -> Config:
     """The reference's defaults, but for what the command sets."""
     return Config.reference_defaults(
         id=len(cluster.nodes) + 1,
@@ -84,7 +84,7 @@ def _read_only(name: str | None) -> ReadOnlyOption:
     if name is None:
         return SAFE
     if name not in _READ_ONLY:
-        raise RefusedError(f'invalid read-only option "{name}"')
+        raise CommandRefusedError(f'invalid read-only option "{name}"')
     return _READ_ONLY[name]
 
 
@@ -96,7 +96,7 @@ def _start(command: Command) -> Snapshot:
     if not (voters or learners or index):
         return Snapshot()
     if index <= 1:
-        raise RefusedError("index must be specified as > 1 due to bootstrap")
+        raise CommandRefusedError("index must be specified as > 1 due to bootstrap")
     if not voters:
         raise CommandError("removed all voters: give voters=(..) along with index and learners")
     if 0 in voters + learners or len(set(voters + learners)) != len(voters + learners):
@@ -104,7 +104,7 @@ def _start(command: Command) -> Snapshot:
     return Snapshot(b"", SnapshotMetadata(ConfState(voters, learners), index, 1))
 
 
-def set_log_level(cluster: Cluster, command: Command) -> None:
+def set_log_level(cluster: InteractionCluster, command: Command) -> None:
     """Choose what is said from now on."""
     (name,) = command.words()
     cluster.output.level = to_level(name)
@@ -114,11 +114,11 @@ def to_level(name: str) -> Level:
     """The level of that name, in any case. Raises RefusedError, as the reference does, if there is none."""
     names = [level.name for level in Level]
     if name.upper() not in names:
-        raise RefusedError(f"log levels must be either of [{' '.join(names)}]")
+        raise CommandRefusedError(f"log levels must be either of [{' '.join(names)}]")
     return Level[name.upper()]
 
 
-def set_randomized_election_timeout(cluster: Cluster, command: Command) -> None:
+def set_randomized_election_timeout(cluster: InteractionCluster, command: Command) -> None:
     """Replace the election timeout that the node drew last."""
     (node_id,) = command.words()
     node = cluster.node(node_id)
@@ -129,7 +129,7 @@ def set_randomized_election_timeout(cluster: Cluster, command: Command) -> None:
     node.raw = RawNode.from_state(node.config, state)
 
 
-def compact(cluster: Cluster, command: Command) -> None:
+def compact(cluster: InteractionCluster, command: Command) -> None:
     """Forget the beginning of a node's log."""
     node_id, text = command.words()
     node = cluster.node(node_id)
@@ -143,11 +143,11 @@ def compact(cluster: Cluster, command: Command) -> None:
 def _to_index(text: str) -> int:
     """A number of 64 bits. What is none is refused in the words of the reference's standard library."""
     if not (text.isascii() and text.isdigit()):
-        raise RefusedError(f'strconv.ParseUint: parsing "{text}": invalid syntax')
+        raise CommandRefusedError(f'strconv.ParseUint: parsing "{text}": invalid syntax')
     if len(text) > 20 or int(text) >= 2**64:
-        raise RefusedError(f'strconv.ParseUint: parsing "{text}": value out of range')
+        raise CommandRefusedError(f'strconv.ParseUint: parsing "{text}": value out of range')
     return int(text)
 
 
-def breakpoint_here(_cluster: Cluster, _command: Command) -> None:
+def breakpoint_here(_cluster: InteractionCluster, _command: Command) -> None:
     """Do nothing: set a breakpoint of the debugger here."""

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 from pyraft.describe import describe_entries
 from pyraft.types import NO_LIMIT
-from rafttest.interaction.cluster import Cluster
-from rafttest.interaction.node import Node
+from rafttest.interaction.cluster import InteractionCluster
+from rafttest.interaction.node import InteractionNode
 from rafttest.trace.command import Command
 
 
-def raft_log(cluster: Cluster, command: Command) -> None:
+def raft_log(cluster: InteractionCluster, command: Command) -> None:
     """Show a node's log."""
     (node_id,) = command.words()
     show_log(cluster, cluster.node(node_id))
 
 
-def show_log(cluster: Cluster, node: Node) -> None:
+def show_log(cluster: InteractionCluster, node: InteractionNode) -> None:
     """One line an entry, as far as storage has them."""
     first, last = node.storage.first_index(), node.storage.last_index()
     if last < first:
@@ -31,7 +31,7 @@ def show_log(cluster: Cluster, node: Node) -> None:
         cluster.output.write(describe_entries(node.storage.entries(first, last + 1, NO_LIMIT)))
 
 
-def raft_state(cluster: Cluster, _command: Command) -> None:
+def raft_state(cluster: InteractionCluster, _command: Command) -> None:
     """One line a node."""
     for node in cluster.nodes:
         status = node.raw.status()
@@ -42,7 +42,7 @@ def raft_state(cluster: Cluster, _command: Command) -> None:
         )
 
 
-def status(cluster: Cluster, command: Command) -> None:
+def status(cluster: InteractionCluster, command: Command) -> None:
     """One line a follower, the leader itself included."""
     (node_id,) = command.words()
     for peer, progress in cluster.node(node_id).raw.status().progress.items():

@@ -64,7 +64,7 @@ class Budget(NamedTuple):
     reads: int
 
 
-class State(NamedTuple):
+class GroupState(NamedTuple):
     """A moment of the group. `wire`: encoded messages under way, ascending."""
 
     parts: tuple[Part, ...]
@@ -73,7 +73,7 @@ class State(NamedTuple):
     budget: Budget
 
 
-class Disk:
+class StoredState:
     """What a node reads from; its contents change with each event."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class Setting:
         self.most_messages = most_messages
         self.loses_appends = False
         """From the start on: before, the logs become equal."""
-        self.disks = {id: Disk() for id in IDS}
+        self.disks = {id: StoredState() for id in IDS}
         self.configs = {id: self._config(id) for id in IDS}
 
     def _config(self, id: int) -> Config:
@@ -169,7 +169,7 @@ def _started(setting: Setting, id: int, hard_state: HardState, entries: tuple[En
     return settle(setting, RawNode(setting.configs[id]), storage)[0]
 
 
-def act(setting: Setting, state: State, id: int, event: Event) -> State | None:
+def act(setting: Setting, state: GroupState, id: int, event: Move) -> GroupState | None:
     """The state after `event` at node `id`; None if the node refused it."""
     part = state.parts[id - 1]
     wire = list(state.wire)
@@ -189,10 +189,10 @@ def act(setting: Setting, state: State, id: int, event: Event) -> State | None:
             wire.append(message)
     parts = tuple(made if other == id else state.parts[other - 1] for other in IDS)
     now = clock.tick(state.clock, id - 1) if event.kind == "tick" else state.clock
-    return State(parts, tuple(sorted(wire)), now, event.budget)
+    return GroupState(parts, tuple(sorted(wire)), now, event.budget)
 
 
-class Event(NamedTuple):
+class Move(NamedTuple):
     """Something that happens at one node. `budget`: what is left after it."""
 
     kind: str
@@ -208,7 +208,7 @@ class Event(NamedTuple):
         return f"{self.kind} {self.node}" + (f" to {self.target}" if self.target else "")
 
 
-def _do(node: RawNode, event: Event) -> bool:
+def _do(node: RawNode, event: Move) -> bool:
     kind = event.kind
     if kind == "tick":
         node.tick()
@@ -229,28 +229,28 @@ def _do(node: RawNode, event: Event) -> bool:
     return True
 
 
-def events(setting: Setting, state: State) -> Iterator[Event]:
+def events(setting: Setting, state: GroupState) -> Iterator[Move]:
     """Everything that may happen next."""
     budget = state.budget
     for message in state.wire:
         to = decoded(message).to
-        yield Event("deliver", to, budget, message)
+        yield Move("deliver", to, budget, message)
         if budget.copies:
-            yield Event("copy", to, budget._replace(copies=budget.copies - 1), message)
+            yield Move("copy", to, budget._replace(copies=budget.copies - 1), message)
     for id in IDS:
         core = state.parts[id - 1].core
         leads = core.role is Role.StateLeader
         if clock.may_tick(state.clock, id - 1, setting.election_tick):
-            yield Event("tick", id, budget)
+            yield Move("tick", id, budget)
         if budget.campaigns and not leads:
-            yield Event("campaign", id, budget._replace(campaigns=budget.campaigns - 1))
+            yield Move("campaign", id, budget._replace(campaigns=budget.campaigns - 1))
         if budget.restarts:
-            yield Event("restart", id, budget._replace(restarts=budget.restarts - 1))
+            yield Move("restart", id, budget._replace(restarts=budget.restarts - 1))
         if budget.forgets and not leads and core.leader:
-            yield Event("forget", id, budget._replace(forgets=budget.forgets - 1))
+            yield Move("forget", id, budget._replace(forgets=budget.forgets - 1))
         if budget.reads and leads:
-            yield Event("read", id, budget._replace(reads=budget.reads - 1))
+            yield Move("read", id, budget._replace(reads=budget.reads - 1))
         if budget.transfers and leads:
             for target in IDS:
                 if target != id:
-                    yield Event("transfer", id, budget._replace(transfers=budget.transfers - 1), target=target)
+                    yield Move("transfer", id, budget._replace(transfers=budget.transfers - 1), target=target)

@@ -13,10 +13,10 @@ from pyraft import CoreState, Role
 from raftpb.enums import MSG_HEARTBEAT, MSG_HEARTBEAT_RESP
 from raftpb.message import Message
 from rafttest.lease_search.clock import NODES
-from rafttest.lease_search.group import Part, Setting, State, decoded
+from rafttest.lease_search.group import GroupState, Part, Setting, decoded
 
 
-def key(setting: Setting, state: State) -> bytes:
+def key(setting: Setting, state: GroupState) -> bytes:
     """Sixteen bytes that two states share only if they are the same."""
     cores = [part.core for part in state.parts]
     order = sorted(range(NODES), key=lambda node: _rank(setting, cores[node], node))

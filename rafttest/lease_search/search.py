@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pyraft import Role
-from rafttest.lease_search.group import Event, Setting, State, act, events
+from rafttest.lease_search.group import GroupState, Move, Setting, act, events
 from rafttest.lease_search.key import key
 
 
@@ -17,12 +17,12 @@ class Found:
     states: int
     depth: int
     """Every state that so many events lead to was judged."""
-    schedule: tuple[Event, ...]
+    schedule: tuple[Move, ...]
     is_complete: bool
     """Nothing is left that could come later."""
 
 
-def broken(state: State) -> str:
+def broken(state: GroupState) -> str:
     """How the law is broken; empty if it holds."""
     for id, part in enumerate(state.parts, start=1):
         core = part.core
@@ -39,16 +39,20 @@ def broken(state: State) -> str:
 
 
 def search(
-    setting: Setting, first: State, depth: int, most_states: int, tell: Callable[[int, int], None] = lambda *_: None
+    setting: Setting,
+    first: GroupState,
+    depth: int,
+    most_states: int,
+    tell: Callable[[int, int], None] = lambda *_: None,
 ) -> Found:
     """Judge every state that at most `depth` events lead to from `first`; stops at the first broken law, or once
     `most_states` were seen. `tell` hears of each depth that is done, and of the states so far.
     """
     seen = {key(setting, first)}
-    came: list[tuple[int, Event | None]] = [(-1, None)]
+    came: list[tuple[int, Move | None]] = [(-1, None)]
     frontier = [(0, first)]
     for level in range(1, depth + 1):
-        following: list[tuple[int, State]] = []
+        following: list[tuple[int, GroupState]] = []
         for position, state in frontier:
             for event in events(setting, state):
                 after = act(setting, state, event.node, event)
@@ -71,9 +75,9 @@ def search(
     return Found(len(seen), depth, (), False)
 
 
-def _schedule(came: list[tuple[int, Event | None]]) -> tuple[Event, ...]:
+def _schedule(came: list[tuple[int, Move | None]]) -> tuple[Move, ...]:
     """The events that lead to the state that was seen last."""
-    made: list[Event] = []
+    made: list[Move] = []
     position, event = came[-1]
     while event is not None:
         made.append(event)

@@ -12,7 +12,7 @@ from pyraft import Role
 from pyraft.types import LEASE_BASED
 from raftpb.message import ConfState, Snapshot, SnapshotMetadata
 from rafttest.lease_search import clock
-from rafttest.lease_search.group import IDS, Budget, Event, Setting, State, act, decoded, first_part
+from rafttest.lease_search.group import IDS, Budget, GroupState, Move, Setting, act, decoded, first_part
 
 _NO_MATTER: Final = Budget(9, 9, 9, 9, 9, 9)
 
@@ -38,17 +38,17 @@ def setting_of(variant: str, election_tick: int, most_messages: int, **more: obj
     return Setting(election_tick, start, knobs, most_messages)
 
 
-class Script:
+class StartBuilder:
     """A state that is moved by hand."""
 
     def __init__(self, setting: Setting) -> None:
         self.setting = setting
         parts = tuple(first_part(setting, id) for id in IDS)
-        self.state = State(parts, (), clock.begin(setting.election_tick), _NO_MATTER)
+        self.state = GroupState(parts, (), clock.begin(setting.election_tick), _NO_MATTER)
 
     def do(self, kind: str, node: int, message: bytes = b"", target: int = 0) -> None:
         """One event, which has to be possible."""
-        after = act(self.setting, self.state, node, Event(kind, node, _NO_MATTER, message, target))
+        after = act(self.setting, self.state, node, Move(kind, node, _NO_MATTER, message, target))
         if after is None:
             raise ValueError(f"{kind} {node} is refused")
         self.state = after
@@ -84,17 +84,17 @@ class Script:
         if self.state.parts[node - 1].core.role is not Role.StateLeader:
             raise ValueError(f"node {node} is not elected")
 
-    def ready(self, budget: Budget) -> State:
+    def ready(self, budget: Budget) -> GroupState:
         """The state as a search begins from it."""
         return self.state._replace(budget=budget)
 
 
-def _elected(s: Script) -> None:
+def _elected(s: StartBuilder) -> None:
     s.elect(1)
     s.tick_all()
 
 
-def _quiet(s: Script) -> None:
+def _quiet(s: StartBuilder) -> None:
     """The leader's messages are lost for as long as a promise runs, and it does not know yet."""
     _elected(s)
     for _ in range(s.setting.election_tick):
@@ -103,31 +103,31 @@ def _quiet(s: Script) -> None:
             break
 
 
-def _slow_heartbeat(s: Script) -> None:
+def _slow_heartbeat(s: StartBuilder) -> None:
     """The latest heartbeats are under way."""
     _elected(s)
     for node in IDS:
         s.do("tick", node)
 
 
-def _restarted(s: Script) -> None:
+def _restarted(s: StartBuilder) -> None:
     _elected(s)
     s.do("restart", 2)
 
 
-def _transferring(s: Script) -> None:
+def _transferring(s: StartBuilder) -> None:
     _elected(s)
     s.do("transfer", 1, target=2)
 
 
-def _rivals(s: Script) -> None:
+def _rivals(s: StartBuilder) -> None:
     """Both followers have lost touch with the leader and ask for pre-votes."""
     _quiet(s)
     s.do("campaign", 2)
     s.do("campaign", 3)
 
 
-def _second_leader(s: Script) -> None:
+def _second_leader(s: StartBuilder) -> None:
     """Another node leads a later term, and the first leader has not heard of it."""
     _elected(s)
     s.tick_all(s.setting.election_tick - 1, loses=True)
@@ -143,7 +143,7 @@ def _second_leader(s: Script) -> None:
         s.do("deliver", decoded(fit[0]).to, fit[0])
 
 
-STARTS: Final[Mapping[str, Callable[[Script], None]]] = {
+STARTS: Final[Mapping[str, Callable[[StartBuilder], None]]] = {
     "elected": _elected,
     "quiet": _quiet,
     "rivals": _rivals,
@@ -154,10 +154,10 @@ STARTS: Final[Mapping[str, Callable[[Script], None]]] = {
 }
 
 
-def start(name: str, setting: Setting, budget: Budget) -> State:
+def start(name: str, setting: Setting, budget: Budget) -> GroupState:
     """The start of that name."""
     setting.loses_appends = False
-    script = Script(setting)
+    script = StartBuilder(setting)
     STARTS[name](script)
     setting.loses_appends = True
     return script.ready(budget)

@@ -21,7 +21,7 @@ from raftpb.codec import (
     encode_snapshot,
 )
 from raftpb.message import ConfState, Snapshot
-from rafttest.mixed.peer import Answer, Settings
+from rafttest.mixed.peer import Answer, MixedSettings
 from rafttest.reference.compare import NoReferenceError
 
 SOURCES: Final = Path(__file__).parents[1] / "reference" / "mixed"
@@ -121,7 +121,7 @@ class GoNode:
         self.library = library_of(process.release)
         self.id = 0
 
-    def start(self, id: int, settings: Settings, snapshot: Snapshot | None) -> Answer:
+    def start(self, id: int, settings: MixedSettings, snapshot: Snapshot | None) -> Answer:
         self.id = id
         told = {
             "ElectionTick": settings.election_tick,
@@ -134,7 +134,7 @@ class GoNode:
             "Async": settings.is_asynchronous,
             "StepDown": settings.step_down_on_removal,
         }
-        return self._ask("start", b"" if snapshot is None else encode_snapshot(snapshot), Settings=told)
+        return self._ask("start", b"" if snapshot is None else encode_snapshot(snapshot), MixedSettings=told)
 
     def restart(self) -> Answer:
         return self._ask("restart")

@@ -17,8 +17,8 @@ from raftpb.enums import ADD_LEARNER_NODE, ADD_NODE, MSG_SNAP, REMOVE_NODE, TRAN
 from raftpb.message import Snapshot, SnapshotMetadata
 from rafttest.mixed.coverage import crossing
 from rafttest.mixed.go_process import GoProcessError
-from rafttest.mixed.laws import LawError, Laws, Record
-from rafttest.mixed.peer import LEADER, Answer, Peer, Settings
+from rafttest.mixed.laws import GroupHistory, LawError, Laws
+from rafttest.mixed.peer import LEADER, Answer, MixedNode, MixedSettings
 from rafttest.mixed.python_node import PythonNode
 from rafttest.sim.checker import oracle
 
@@ -33,7 +33,9 @@ _KEPT_EVENTS: Final = 40
 class Group:
     """The nodes, by id; not all of them are members at first. `start`: what the founding members begin with."""
 
-    def __init__(self, random: Random, peers: dict[int, Peer], start: Snapshot, settings: dict[int, Settings]) -> None:
+    def __init__(
+        self, random: Random, peers: dict[int, MixedNode], start: Snapshot, settings: dict[int, MixedSettings]
+    ) -> None:
         self.random = random
         self.peers = peers
         self.settings = settings
@@ -329,7 +331,7 @@ class Group:
             return
         self._compact(id, record)
 
-    def _compact(self, id: int, record: Record) -> None:
+    def _compact(self, id: int, record: GroupHistory) -> None:
         metadata = SnapshotMetadata(record.conf, record.applied, record.terms[record.applied])
         record.base = Snapshot(record.digest, metadata)
         record.terms = {index: term for index, term in record.terms.items() if index > metadata.index}

@@ -45,7 +45,7 @@ class LawError(Exception):
         self.law = law
 
 
-class Record:
+class GroupHistory:
     """What the laws know of one node. A crash takes `applied` and what follows from it back to the snapshot."""
 
     def __init__(self, snapshot: Snapshot | None, answers_once: bool) -> None:
@@ -76,7 +76,7 @@ class Laws:
     """Judges each answer of each node."""
 
     def __init__(self, start: Snapshot) -> None:
-        self.records: dict[int, Record] = {}
+        self.records: dict[int, GroupHistory] = {}
         self.leaders: dict[int, int] = {}
         self.contents: dict[tuple[int, int], tuple[Content, int]] = {}
         self.truth: dict[int, Content] = {}
@@ -99,7 +99,7 @@ class Laws:
         """Node `id` exists, on an empty disk or one with `snapshot`. `answers_once`: a read, and none of an earlier
         life; the reference answers copies too.
         """
-        self.records[id] = Record(snapshot, answers_once)
+        self.records[id] = GroupHistory(snapshot, answers_once)
 
     def asks(self, id: int, context: bytes) -> None:
         """Node `id` is asked for a read."""
@@ -136,7 +136,7 @@ class Laws:
         for index, context in told.reads:
             self._answered(id, index, context)
 
-    def _written(self, id: int, record: Record, entry: Entry) -> None:
+    def _written(self, id: int, record: GroupHistory, entry: Entry) -> None:
         index, base = entry.index, record.base.metadata
         before = base.term if index == base.index + 1 else record.terms.get(index - 1, 0)
         content = ((entry.term, int(entry.type), entry.data), before)
@@ -151,7 +151,7 @@ class Laws:
         if truth is not None and index <= record.applied and truth[0] != entry.term:
             raise LawError("state machines", f"node {id} replaces entry {index}, which it has applied")
 
-    def _completed(self, id: int, record: Record, first: Entry) -> None:
+    def _completed(self, id: int, record: GroupHistory, first: Entry) -> None:
         """Node `id` writes the `first` entry of its leadership: all before it is on its disk by now."""
         self.complete.add(first.term)
         for index in range(record.base.metadata.index + 1, first.index):
@@ -163,7 +163,7 @@ class Laws:
                         f"node {id} leads term {first.term} without the committed entry ({term}, {index})",
                     )
 
-    def _installed(self, id: int, record: Record, snapshot: Snapshot) -> None:
+    def _installed(self, id: int, record: GroupHistory, snapshot: Snapshot) -> None:
         metadata = snapshot.metadata
         if self.states.get(metadata.index) != (metadata.term, snapshot.data):
             raise LawError("state machines", f"node {id} installs another state at {metadata.index}")
@@ -172,7 +172,7 @@ class Laws:
             raise LawError("membership", f"node {id} installs {metadata.conf_state} at {metadata.index}, not {conf}")
         record.install(snapshot)
 
-    def _promised(self, id: int, record: Record, state: HardState) -> None:
+    def _promised(self, id: int, record: GroupHistory, state: HardState) -> None:
         old = record.state
         if state.term < old.term or state.commit < old.commit:
             raise LawError("promises", f"the disk of node {id} goes back from {old} to {state}")
@@ -180,7 +180,7 @@ class Laws:
             raise LawError("promises", f"node {id} votes for {old.vote} and {state.vote} in term {state.term}")
         record.state = state
 
-    def _applied(self, id: int, record: Record, entry: Entry, conf: ConfState | None) -> None:
+    def _applied(self, id: int, record: GroupHistory, entry: Entry, conf: ConfState | None) -> None:
         content = (entry.term, int(entry.type), entry.data)
         if entry.index != record.applied + 1:
             raise LawError("state machines", f"node {id} applies {entry.index} after {record.applied}")
@@ -195,7 +195,7 @@ class Laws:
         if conf is not None:
             self._changed(id, record, entry, conf)
 
-    def _changed(self, id: int, record: Record, entry: Entry, conf: ConfState) -> None:
+    def _changed(self, id: int, record: GroupHistory, entry: Entry, conf: ConfState) -> None:
         decode = decode_conf_change if entry.type is ENTRY_CONF_CHANGE else decode_conf_change_v2
         asked = decode(entry.data).as_v2()
         if entry.index not in self.confs:

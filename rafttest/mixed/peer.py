@@ -18,7 +18,7 @@ PRE_CANDIDATE: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Settings:
+class MixedSettings:
     """What a node is told. Sizes are bytes, times are ticks."""
 
     election_tick: int
@@ -69,13 +69,13 @@ class Answer:
     """Index and context."""
 
 
-class Peer(Protocol):
+class MixedNode(Protocol):
     """One node. Each call is an event."""
 
     library: str
     """Which library it is of, for people."""
 
-    def start(self, id: int, settings: Settings, snapshot: Snapshot | None) -> Answer:
+    def start(self, id: int, settings: MixedSettings, snapshot: Snapshot | None) -> Answer:
         """Begin on an empty disk, or on one with `snapshot`."""
         ...
 

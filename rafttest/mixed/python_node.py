@@ -24,7 +24,7 @@ from pyraft.types import NO_LIMIT
 from raftpb.codec import decode_conf_change, decode_conf_change_v2, decode_message, encode_message
 from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL, MSG_STORAGE_APPEND
 from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, ConfState, Entry, HardState, Message, Snapshot
-from rafttest.mixed.peer import Answer, Settings
+from rafttest.mixed.peer import Answer, MixedSettings
 
 
 class PythonNode:
@@ -38,7 +38,7 @@ class PythonNode:
         self._append: deque[Message] = deque()
         self._apply: deque[Message] = deque()
 
-    def start(self, id: int, settings: Settings, snapshot: Snapshot | None) -> Answer:
+    def start(self, id: int, settings: MixedSettings, snapshot: Snapshot | None) -> Answer:
         self.id = id
         self._settings = settings
         if snapshot is not None:

@@ -11,7 +11,7 @@ from raftpb.message import ConfState, Snapshot, SnapshotMetadata
 from rafttest.mixed.go_process import GoNode, GoProcess, GoProcessError
 from rafttest.mixed.group import Group
 from rafttest.mixed.laws import LawError
-from rafttest.mixed.peer import Peer, Settings
+from rafttest.mixed.peer import MixedNode, MixedSettings
 from rafttest.mixed.python_node import PythonNode
 from rafttest.sim.checker import oracle
 
@@ -25,7 +25,7 @@ _ROUNDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class MixedResult:
     """What came of a seed. `broken`: the law, and how; empty if all held."""
 
     seed: int
@@ -36,7 +36,7 @@ class Result:
     recent: tuple[str, ...]
 
 
-def run(process: GoProcess, seed: int) -> Result:
+def run(process: GoProcess, seed: int) -> MixedResult:
     """Play `seed`. Raises GoProcessError if the program fails."""
     random = Random(seed)
     group, broken = _drawn(process, random), ""
@@ -52,15 +52,15 @@ def run(process: GoProcess, seed: int) -> Result:
         raise GoProcessError(f"seed {seed}, after {group.recent[-1:]}: {error}") from error
     counts = dict(sorted(group.counts.items()))
     counts["reads judged"] = group.laws.reads
-    return Result(seed, group.events, group.trace_hash(), counts, broken, tuple(group.recent))
+    return MixedResult(seed, group.events, group.trace_hash(), counts, broken, tuple(group.recent))
 
 
 def _drawn(process: GoProcess, random: Random) -> Group:
     size, voters = random.choice(((3, 3), (4, 3), (5, 3), (5, 4), (5, 5)))
     ids = random.choice(((1, 2, 3, 4, 5), (1, 127, 300, 1 << 40, MAX_INTEGER)))[:size]
     go_nodes = set(random.sample(ids, random.randrange(1, size)))
-    peers: dict[int, Peer] = {}
-    settings: dict[int, Settings] = {}
+    peers: dict[int, MixedNode] = {}
+    settings: dict[int, MixedSettings] = {}
     is_safe = random.random() < 0.5
     reads_by_lease = is_safe and random.random() < 0.3
     guards = (True, True) if is_safe else random.choice(((False, False), (False, False), (True, False), (True, True)))
@@ -68,7 +68,7 @@ def _drawn(process: GoProcess, random: Random) -> Group:
     step_down = random.random() < 0.5
     for id in ids:
         peers[id] = GoNode(process) if id in go_nodes else PythonNode(Random(random.randrange(1 << 30)))
-        settings[id] = Settings(
+        settings[id] = MixedSettings(
             election_tick=election_tick,
             heartbeat_tick=1,
             max_size_per_msg=random.choice((1, 64, 1 << 20)),

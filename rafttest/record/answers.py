@@ -50,7 +50,7 @@ class DivergedError(Exception):
     """The core asked what it had not asked when it was recorded. Raised into the core, and caught by the player."""
 
 
-class Script:
+class RecordedAnswers:
     """The recorded answers of one call, to be given in order."""
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ def _spelt(question: Question, arguments: tuple[int, ...]) -> str:
 class ReplayedStorage:
     """Gives the answers that were recorded."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: RecordedAnswers) -> None:
         self._script = script
         self.is_building = True
         """While a node is built from a state it asks for the ends of the log, which the state then replaces."""
@@ -176,7 +176,7 @@ class ReplayedStorage:
 class ReplayedRandom:
     """Draws what was drawn."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: RecordedAnswers) -> None:
         self._script = script
 
     def randrange(self, stop: int, /) -> int:
@@ -188,7 +188,7 @@ class ReplayedRandom:
 class ReplayedLogger:
     """Says nothing, and raises where the real one did."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: RecordedAnswers) -> None:
         self._script = script
 
     def debug(self, msg: str, /, *args: object) -> None:

@@ -77,7 +77,7 @@ def varint(value: int) -> bytes:
     return bytes(digits)
 
 
-class Kind(IntEnum):
+class RecordKind(IntEnum):
     """The first byte of a record."""
 
     HEADER = 1
@@ -105,7 +105,7 @@ class Kind(IntEnum):
 
     def is_input(self) -> bool:
         """True for what happened to the node."""
-        return self >= Kind.TICK
+        return self >= RecordKind.TICK
 
 
 class End(IntEnum):
@@ -116,7 +116,7 @@ class End(IntEnum):
     FAILED = 2
 
 
-_KINDS: Final = frozenset(Kind)
+_KINDS: Final = frozenset(RecordKind)
 
 
 class RecordingError(Exception):
@@ -145,7 +145,7 @@ class Record:
     """One record: where it begins in the file, its kind, and its payload without that."""
 
     offset: int
-    kind: Kind
+    kind: RecordKind
     body: bytes
 
 
@@ -220,7 +220,7 @@ def parse_segment(path: str, data: bytes) -> Segment:
         records.append(record)
     if not records:
         raise DamagedRecordingError(path, min(pos, len(data)), "it ends before its header does")
-    if records[0].kind is not Kind.HEADER:
+    if records[0].kind is not RecordKind.HEADER:
         raise DamagedRecordingError(path, len(MAGIC), "the first record is no header")
     return Segment(path, records[0].body, records[1:], torn)
 
@@ -236,7 +236,7 @@ def _record_at(data: bytes, pos: int, before: int) -> tuple[Record, int, int] | 
     checksum = zlib.crc32(data[pos:end], before)
     if checksum != int.from_bytes(data[end : end + 4], "little"):
         return None
-    return Record(pos, Kind(data[start]), data[start + 1 : end]), end + 4, checksum
+    return Record(pos, RecordKind(data[start]), data[start + 1 : end]), end + 4, checksum
 
 
 def _length_at(data: bytes, pos: int) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ from pyraft import COMPILED, Config, NodeFailedError, RawNode, Ready, __version_
 from raftpb.message import Message
 from rafttest.record import output
 from rafttest.record.collaborators import Answers
-from rafttest.record.format import End, Kind, varint
+from rafttest.record.format import End, RecordKind, varint
 from rafttest.record.ring import Ring
 from rafttest.record.state import encode_config, encode_state, put_fields
 from rafttest.record.values import put_text
@@ -23,7 +23,7 @@ logger = logging.getLogger("rafttest.record")
 MAX_ANSWERS: Final = 4096
 """Answers of storage threads that are known by number at a time; more are written in full."""
 
-KIND: Final[dict[Kind, bytes]] = {kind: bytes((kind,)) for kind in Kind}
+KIND: Final[dict[RecordKind, bytes]] = {kind: bytes((kind,)) for kind in RecordKind}
 
 _FLUSH_TICKS: Final = 16
 _UNCHANGED: Final = (TypeError, ValueError)
@@ -56,7 +56,7 @@ class Journal:
     def note(self, text: str) -> None:
         """Write a line."""
         if self._answers.is_on:
-            self._add_text(Kind.NOTE, text)
+            self._add_text(RecordKind.NOTE, text)
 
     def flush(self) -> None:
         """Hand what is in memory to the operating system."""
@@ -74,7 +74,7 @@ class Journal:
 
     # -- of each call
 
-    def begin(self, kind: Kind, encode: Callable[[], bytes]) -> bytes | None:
+    def begin(self, kind: RecordKind, encode: Callable[[], bytes]) -> bytes | None:
         """A call as the recording begins with it; None if its arguments cannot be written down, or need not be."""
         if not self._answers.is_on:
             return None
@@ -88,7 +88,7 @@ class Journal:
         handed = self._handed.pop(id(m), None)
         if handed is None or handed[0] is not m:
             return None
-        return KIND[Kind.STEP_STORAGE_BY_NUMBER] + varint(handed[1])
+        return KIND[RecordKind.STEP_STORAGE_BY_NUMBER] + varint(handed[1])
 
     def done(self, call: bytes | None, output: bytes) -> None:
         """A call has ended; `call` is None if its arguments could not be written down."""
@@ -131,7 +131,7 @@ class Journal:
             return
         if type(error) in _UNCHANGED:
             self._answers.clear()
-            self._add_text(Kind.NOTE, f"refused, and nothing has changed: {type(error).__name__}: {error}")
+            self._add_text(RecordKind.NOTE, f"refused, and nothing has changed: {type(error).__name__}: {error}")
         else:
             self.returned(call, lambda: output.of_error(error))
 
@@ -143,7 +143,7 @@ class Journal:
                 self._handed_count += 1
             while len(self._handed) > MAX_ANSWERS:
                 del self._handed[next(iter(self._handed))]
-        self.returned(KIND[Kind.READY], lambda: output.of_ready(made))
+        self.returned(KIND[RecordKind.READY], lambda: output.of_ready(made))
         self.flush()
 
     def ticked(self) -> None:
@@ -155,7 +155,7 @@ class Journal:
     def looked(self) -> None:
         """Somebody has asked for the status."""
         if self._answers.has_any():
-            self.done(KIND[Kind.LOOK], output.NOTHING)
+            self.done(KIND[RecordKind.LOOK], output.NOTHING)
 
     # -- segments and ends
 
@@ -171,11 +171,11 @@ class Journal:
         self._ring.begin(b"".join(parts))
 
     def _go_on_in_next(self) -> None:
-        self._ring.add(KIND[Kind.END] + bytes((End.CONTINUES,)))
+        self._ring.add(KIND[RecordKind.END] + bytes((End.CONTINUES,)))
         self._ring.flush()
         self._begin_segment()
 
-    def _add_text(self, kind: Kind, text: str) -> None:
+    def _add_text(self, kind: RecordKind, text: str) -> None:
         parts = [KIND[kind]]
         put_text(parts, text)
         try:
@@ -199,7 +199,7 @@ class Journal:
         self._handed.clear()
         self.stopped = text
         try:
-            self._ring.add(KIND[Kind.END] + bytes((why,)))
+            self._ring.add(KIND[RecordKind.END] + bytes((why,)))
             self._ring.close()
         except Exception as error:
             self._stop(error)

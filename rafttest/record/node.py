@@ -31,7 +31,7 @@ from raftpb.integers import MAX_INTEGER
 from raftpb.message import ConfState, Message
 from rafttest.record import output
 from rafttest.record.collaborators import Answers, RecordingLogger, RecordingRandom, RecordingStorage
-from rafttest.record.format import Kind, varint
+from rafttest.record.format import RecordKind, varint
 from rafttest.record.journal import KIND, Journal
 from rafttest.record.ring import Ring
 from rafttest.record.values import framed, number, put_bytes, put_conf_change, put_message, signed
@@ -40,9 +40,9 @@ SEGMENT_BYTES: Final = 4 << 20
 TOTAL_BYTES: Final = 64 << 20
 _MIN_SEGMENT_BYTES: Final = 1024
 
-_TICK_ONCE: Final = KIND[Kind.TICK] + signed(1)
-_ADVANCE: Final = KIND[Kind.ADVANCE]
-_READY: Final = KIND[Kind.READY]
+_TICK_ONCE: Final = KIND[RecordKind.TICK] + signed(1)
+_ADVANCE: Final = KIND[RecordKind.ADVANCE]
+_READY: Final = KIND[RecordKind.READY]
 
 
 class RecordingNode:
@@ -133,7 +133,9 @@ class RecordingNode:
 
     def tick(self, count: int = 1) -> None:
         """As `RawNode.tick`."""
-        call = _TICK_ONCE if count == 1 else self._journal.begin(Kind.TICK, lambda: signed(min(count, MAX_INTEGER)))
+        call = (
+            _TICK_ONCE if count == 1 else self._journal.begin(RecordKind.TICK, lambda: signed(min(count, MAX_INTEGER)))
+        )
         try:
             self._raw.tick(count)
         except BaseException as error:
@@ -144,7 +146,7 @@ class RecordingNode:
 
     def step(self, m: Message) -> None:
         """As `RawNode.step`."""
-        call = self._journal.begin(Kind.STEP, lambda: _encoded(m))
+        call = self._journal.begin(RecordKind.STEP, lambda: _encoded(m))
         try:
             self._raw.step(m)
         except BaseException as error:
@@ -156,7 +158,7 @@ class RecordingNode:
         """As `RawNode.step_storage`."""
         call = self._journal.begin_answer(m)
         if call is None:
-            call = self._journal.begin(Kind.STEP_STORAGE, lambda: _encoded(m))
+            call = self._journal.begin(RecordKind.STEP_STORAGE, lambda: _encoded(m))
         try:
             self._raw.step_storage(m)
         except BaseException as error:
@@ -171,7 +173,7 @@ class RecordingNode:
         if isinstance(data, (bytearray, memoryview)):
             data = bytes(data)
         kept = data
-        call = self._journal.begin(Kind.PROPOSE, lambda: framed(kept))
+        call = self._journal.begin(RecordKind.PROPOSE, lambda: framed(kept))
         try:
             self._raw.propose(data)
         except BaseException as error:
@@ -181,7 +183,7 @@ class RecordingNode:
 
     def propose_conf_change(self, change: AnyConfChange | None) -> None:
         """As `RawNode.propose_conf_change`."""
-        call = self._journal.begin(Kind.PROPOSE_CONF_CHANGE, lambda: _encoded_change(change))
+        call = self._journal.begin(RecordKind.PROPOSE_CONF_CHANGE, lambda: _encoded_change(change))
         try:
             self._raw.propose_conf_change(change)
         except BaseException as error:
@@ -191,7 +193,7 @@ class RecordingNode:
 
     def apply_conf_change(self, change: AnyConfChange | None) -> ConfState:
         """As `RawNode.apply_conf_change`."""
-        call = self._journal.begin(Kind.APPLY_CONF_CHANGE, lambda: _encoded_change(change))
+        call = self._journal.begin(RecordKind.APPLY_CONF_CHANGE, lambda: _encoded_change(change))
         try:
             state = self._raw.apply_conf_change(change)
         except BaseException as error:
@@ -202,7 +204,7 @@ class RecordingNode:
 
     def read_index(self, context: bytes) -> None:
         """As `RawNode.read_index`."""
-        call = self._journal.begin(Kind.READ_INDEX, lambda: framed(context))
+        call = self._journal.begin(RecordKind.READ_INDEX, lambda: framed(context))
         try:
             self._raw.read_index(context)
         except BaseException as error:
@@ -212,7 +214,7 @@ class RecordingNode:
 
     def campaign(self) -> CampaignRefusal | None:
         """As `RawNode.campaign`."""
-        call = KIND[Kind.CAMPAIGN]
+        call = KIND[RecordKind.CAMPAIGN]
         try:
             refusal = self._raw.campaign()
         except BaseException as error:
@@ -223,7 +225,7 @@ class RecordingNode:
 
     def transfer_leader(self, target: int) -> TransferRefusal | None:
         """As `RawNode.transfer_leader`."""
-        call = self._journal.begin(Kind.TRANSFER_LEADER, lambda: signed(target))
+        call = self._journal.begin(RecordKind.TRANSFER_LEADER, lambda: signed(target))
         try:
             refusal = self._raw.transfer_leader(target)
         except BaseException as error:
@@ -234,7 +236,7 @@ class RecordingNode:
 
     def forget_leader(self) -> None:
         """As `RawNode.forget_leader`."""
-        call = KIND[Kind.FORGET_LEADER]
+        call = KIND[RecordKind.FORGET_LEADER]
         try:
             self._raw.forget_leader()
         except BaseException as error:
@@ -246,7 +248,7 @@ class RecordingNode:
 
     def report_unreachable(self, id: int) -> None:
         """As `RawNode.report_unreachable`."""
-        call = self._journal.begin(Kind.REPORT_UNREACHABLE, lambda: signed(id))
+        call = self._journal.begin(RecordKind.REPORT_UNREACHABLE, lambda: signed(id))
         try:
             self._raw.report_unreachable(id)
         except BaseException as error:
@@ -256,7 +258,7 @@ class RecordingNode:
 
     def report_snapshot(self, id: int, status: SnapshotStatus) -> None:
         """As `RawNode.report_snapshot`."""
-        call = self._journal.begin(Kind.REPORT_SNAPSHOT, lambda: signed(id) + number(status))
+        call = self._journal.begin(RecordKind.REPORT_SNAPSHOT, lambda: signed(id) + number(status))
         try:
             self._raw.report_snapshot(id, status)
         except BaseException as error:
@@ -269,7 +271,7 @@ class RecordingNode:
     def bootstrap(self, peers: Sequence[Peer]) -> None:
         """As `RawNode.bootstrap`."""
         peers = list(peers)
-        call = self._journal.begin(Kind.BOOTSTRAP, lambda: _encoded_peers(peers))
+        call = self._journal.begin(RecordKind.BOOTSTRAP, lambda: _encoded_peers(peers))
         try:
             self._raw.bootstrap(peers)
         except BaseException as error:

@@ -17,8 +17,8 @@ from pyraft.describe import describe_message, quote
 from raftpb.confchange import AnyConfChange
 from raftpb.message import Entry, Message
 from rafttest.record import output
-from rafttest.record.answers import ReplayedLogger, ReplayedRandom, ReplayedStorage, Script
-from rafttest.record.format import BadValueError, DamagedRecordingError, End, Kind, Record, Segment
+from rafttest.record.answers import RecordedAnswers, ReplayedLogger, ReplayedRandom, ReplayedStorage
+from rafttest.record.format import BadValueError, DamagedRecordingError, End, Record, RecordKind, Segment
 from rafttest.record.journal import answers_in
 from rafttest.record.state import Fields, Surroundings, decode_config, decode_state, encode_state
 from rafttest.record.values import Cursor
@@ -82,7 +82,7 @@ class Player:
         self.end: End | None = None
         """Why the segment ends; None: it just does."""
         self.config: Config
-        self._script = Script()
+        self._script = RecordedAnswers()
         self._storage = ReplayedStorage(self._script)
         self._handed: dict[int, Message] = {}
         self._handed_count = 0
@@ -146,14 +146,14 @@ class Player:
                 return self._play(self._input(record, cursor))
             if self.end is not None:
                 raise BadValueError("a record after the end")
-            if record.kind is Kind.NOTE:
+            if record.kind is RecordKind.NOTE:
                 self.notes.append((self.inputs, cursor.text()))
-            elif record.kind is Kind.MARK:
+            elif record.kind is RecordKind.MARK:
                 cursor.pos = 8
                 if cursor.number() != self.inputs:
                     raise BadValueError("it counts other inputs")
                 self.milliseconds = cursor.number()
-            elif record.kind is Kind.END:
+            elif record.kind is RecordKind.END:
                 reason = cursor.byte()
                 if reason >= len(End):
                     raise BadValueError(f"{reason} is no reason to end")
@@ -215,34 +215,34 @@ class Player:
 
     # -- inputs
 
-    def _call(self, kind: Kind, cursor: Cursor) -> tuple[str, Callable[[RawNode], bytes]]:
+    def _call(self, kind: RecordKind, cursor: Cursor) -> tuple[str, Callable[[RawNode], bytes]]:
         """What is called, for people, and how."""
-        if kind is Kind.READY:
+        if kind is RecordKind.READY:
             return "ready()", self._run_ready
-        if kind is Kind.ADVANCE:
+        if kind is RecordKind.ADVANCE:
             return "advance()", _nothing(lambda node: node.advance())
-        if kind is Kind.TICK:
+        if kind is RecordKind.TICK:
             count = cursor.signed()
             return f"tick({count})", _nothing(lambda node: node.tick(count))
-        if kind is Kind.STEP:
+        if kind is RecordKind.STEP:
             m = cursor.message()
             return f"step: {_in_one_line(m)}", _nothing(lambda node: self._step(node, m))
-        if kind is Kind.STEP_STORAGE:
+        if kind is RecordKind.STEP_STORAGE:
             answer = cursor.message()
             return f"step_storage: {_in_one_line(answer)}", _nothing(lambda node: node.step_storage(answer))
-        if kind is Kind.STEP_STORAGE_BY_NUMBER:
+        if kind is RecordKind.STEP_STORAGE_BY_NUMBER:
             number = cursor.number()
             known = self._handed.pop(number, None)
             if known is None:
                 raise BadValueError(f"answer {number} was never asked for")
             return f"step_storage: {_in_one_line(known)}", _nothing(lambda node: node.step_storage(known))
-        if kind is Kind.PROPOSE:
+        if kind is RecordKind.PROPOSE:
             data = cursor.blob()
             return f"propose: {len(data)} bytes {_shown(data)}", _nothing(lambda node: node.propose(data))
-        if kind is Kind.BOOTSTRAP:
+        if kind is RecordKind.BOOTSTRAP:
             peers = [Peer(cursor.number(), cursor.blob()) for _ in range(cursor.count())]
             return f"bootstrap: {[peer.id for peer in peers]}", _nothing(lambda node: node.bootstrap(peers))
-        if kind is Kind.LOOK:
+        if kind is RecordKind.LOOK:
             return "status()", _nothing(lambda node: node.status())
         return _small_call(kind, cursor)
 
@@ -280,25 +280,25 @@ def _nothing(call: Callable[[RawNode], object]) -> Callable[[RawNode], bytes]:
     return run
 
 
-def _small_call(kind: Kind, cursor: Cursor) -> tuple[str, Callable[[RawNode], bytes]]:
-    if kind is Kind.PROPOSE_CONF_CHANGE:
+def _small_call(kind: RecordKind, cursor: Cursor) -> tuple[str, Callable[[RawNode], bytes]]:
+    if kind is RecordKind.PROPOSE_CONF_CHANGE:
         change = cursor.conf_change()
         return f"propose_conf_change: {change!r}", _nothing(lambda node: node.propose_conf_change(change))
-    if kind is Kind.APPLY_CONF_CHANGE:
+    if kind is RecordKind.APPLY_CONF_CHANGE:
         applied = cursor.conf_change()
         return f"apply_conf_change: {applied!r}", _applying(applied)
-    if kind is Kind.READ_INDEX:
+    if kind is RecordKind.READ_INDEX:
         context = cursor.blob()
         return f"read_index({quote(context)})", _nothing(lambda node: node.read_index(context))
-    if kind is Kind.CAMPAIGN:
+    if kind is RecordKind.CAMPAIGN:
         return "campaign()", lambda node: output.of_refusal(node.campaign())
-    if kind is Kind.TRANSFER_LEADER:
+    if kind is RecordKind.TRANSFER_LEADER:
         target = cursor.signed()
         return f"transfer_leader({target})", lambda node: output.of_refusal(node.transfer_leader(target))
-    if kind is Kind.FORGET_LEADER:
+    if kind is RecordKind.FORGET_LEADER:
         return "forget_leader()", _nothing(lambda node: node.forget_leader())
     id = cursor.signed()
-    if kind is Kind.REPORT_UNREACHABLE:
+    if kind is RecordKind.REPORT_UNREACHABLE:
         return f"report_unreachable({id})", _nothing(lambda node: node.report_unreachable(id))
     value = cursor.number()
     if value not in {status.value for status in SnapshotStatus}:

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from rafttest.record.format import MAGIC, SUFFIX, SYNC, Chain, Kind, varint
+from rafttest.record.format import MAGIC, SUFFIX, SYNC, Chain, RecordKind, varint
 from rafttest.record.values import number as encoded_number
 
 BUFFER_BYTES: Final = 64 << 10
 """With so much in memory it is written, Ready or not."""
 
-_MARK: Final = bytes((Kind.MARK,)) + SYNC
+_MARK: Final = bytes((RecordKind.MARK,)) + SYNC
 
 
 class Ring:
@@ -69,7 +69,7 @@ class Ring:
         self._file_bytes = 0
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o644)
         numbers = b"".join(map(encoded_number, (self._node, self.life, self.number, self.inputs)))
-        self._parts = [MAGIC, self._chain.record(bytes((Kind.HEADER,)) + numbers + header)]
+        self._parts = [MAGIC, self._chain.record(bytes((RecordKind.HEADER,)) + numbers + header)]
         self._pending_bytes = sum(map(len, self._parts))
         self._limit_bytes = self._pending_bytes + self._segment_bytes
         self._write()

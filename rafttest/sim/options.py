@@ -37,9 +37,9 @@ _LEASE_KNOB_OFF: Final = 0.2
 """And of those that read by lease, one of the lease."""
 
 KNOBS_OFF: Final[dict[str, tuple[str, ...]]] = {
-    "hold_vote_requests": ("S2", "S3"),
-    "strict_reads_on_lone_voter": ("S16", "S17", "S18"),
-    "doubt_retracted_acks": (),
+    "persist_before_vote_request": ("S2", "S3"),
+    "single_voter_reads_need_commit": ("S16", "S17", "S18"),
+    "retry_lost_acks_at_heartbeat": (),
     "recheck_reads": ("L6",),
     "retry_auto_leave": ("L3",),
 }
@@ -154,7 +154,7 @@ class Options:
     step_down_on_removal: bool
     disable_proposal_forwarding: bool
     strict_pre_votes: bool
-    abort_postponed_reads: bool
+    abort_reads_on_step_down: bool
     max_size_per_msg: int
     max_committed_size_per_ready: int
     max_uncommitted_entries_size: int
@@ -232,7 +232,7 @@ def draw(seed: int) -> Options:
         step_down_on_removal=knob(),
         disable_proposal_forwarding=not knob(0.7),
         strict_pre_votes=knob(),
-        abort_postponed_reads=knob(),
+        abort_reads_on_step_down=knob(),
         max_size_per_msg=max_size,
         max_committed_size_per_ready=random.choice((1, 64, 1 << 20)) if tiny else 1 << 20,
         max_uncommitted_entries_size=random.choice((1, 100, 1 << 20)) if tiny else 1 << 26,
@@ -351,7 +351,7 @@ def config_of(o: Options, id: int, storage: Storage, random: Random, knobs: tupl
         disable_proposal_forwarding=o.disable_proposal_forwarding,
         step_down_on_removal=o.step_down_on_removal,
         strict_pre_votes=o.strict_pre_votes,
-        abort_postponed_reads=o.abort_postponed_reads,
+        abort_reads_on_step_down=o.abort_reads_on_step_down,
         random=random,
         logger=NullLogger(),
     )

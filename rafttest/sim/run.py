@@ -7,8 +7,8 @@ from typing import Final
 
 from rafttest.sim.checker.oracle import members_of
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.load.disk_loss import UNNOTICED, Amnesia
-from rafttest.sim.load.liveness_phase import Healing
+from rafttest.sim.load.disk_loss import UNNOTICED, DiskLoss
+from rafttest.sim.load.liveness_phase import LivenessPhase
 from rafttest.sim.load.nemesis import Nemesis, add_node
 from rafttest.sim.load.scenarios import tell
 from rafttest.sim.load.workload import Workload
@@ -22,7 +22,7 @@ _MOST_ROUNDS: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class SimResult:
     """What came of a seed. `counts`: how often each thing was reached, by name."""
 
     options: Options
@@ -33,7 +33,9 @@ class Result:
     last_events: tuple[str, ...]
 
 
-def run(seed: int, keeps_all: bool = False, observer: Observer | None = None, options: Options | None = None) -> Result:
+def run(
+    seed: int, keeps_all: bool = False, observer: Observer | None = None, options: Options | None = None
+) -> SimResult:
     """Faults first, then healing; stops at the first violation. `keeps_all`: `last_events` holds the whole trace.
     `observer` sees all of it. `options`: what the seed stands for, if some of it is to be left out.
     """
@@ -43,7 +45,7 @@ def run(seed: int, keeps_all: bool = False, observer: Observer | None = None, op
     if observer is not None:
         observer.begins(sim)
     violation: Violation | None = None
-    amnesia = Amnesia(sim)
+    amnesia = DiskLoss(sim)
     try:
         _play(sim, amnesia)
     except Violation as error:
@@ -58,10 +60,10 @@ def run(seed: int, keeps_all: bool = False, observer: Observer | None = None, op
         violation = _judge(sim, amnesia, violation)
     counts = {name: count for name, count in sorted(sim.counts.items()) if count}
     counts["reads checked"] = sim.checker.reads_checked
-    return Result(sim.options, sim.events, sim.trace_hash(), counts, violation, tuple(sim.recent))
+    return SimResult(sim.options, sim.events, sim.trace_hash(), counts, violation, tuple(sim.recent))
 
 
-def _judge(sim: Simulation, amnesia: Amnesia, violation: Violation | None) -> Violation | None:
+def _judge(sim: Simulation, amnesia: DiskLoss, violation: Violation | None) -> Violation | None:
     end = amnesia.judge(violation)
     if end == UNNOTICED:
         without_it = run(sim.options.seed, options=replace(sim.options, amnesia=""))
@@ -78,7 +80,7 @@ def _is_short(sim: Simulation) -> bool:
     return sim.events < FEWEST_EVENTS and sim.options.ticks >= FEWEST_TICKS
 
 
-def _play(sim: Simulation, amnesia: Amnesia) -> None:
+def _play(sim: Simulation, amnesia: DiskLoss) -> None:
     options = sim.options
     size = options.voters + options.spares
     for id in range(1, size + 1):
@@ -103,6 +105,6 @@ def _play(sim: Simulation, amnesia: Amnesia) -> None:
             break
     absent_members = [id for conf in sim.checker.confs.values() for id in sim.absent if id in members_of(conf)]
     sim.count("members that never started", len(absent_members))
-    Healing(sim, workload).run()
+    LivenessPhase(sim, workload).run()
     if sim.has_suspicion and not amnesia.has_struck:
         raise Violation("S25", "a node suspects that a log has lost entries, and none has")

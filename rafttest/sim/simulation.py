@@ -13,9 +13,9 @@ from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.checker import history, oracle
 from rafttest.sim.checker.safety import Checker, Limits
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.cluster.disk import DiskError
+from rafttest.sim.cluster.disk import SimDiskError
 from rafttest.sim.cluster.frame import DamagedError, decode_frame
-from rafttest.sim.cluster.network import Envelope, Network, Packet
+from rafttest.sim.cluster.network import Envelope, Packet, SimNetwork
 from rafttest.sim.cluster.snapshot_stream import Piece
 from rafttest.sim.cluster.state_machine import Machines
 from rafttest.sim.load.clients import Clients
@@ -23,7 +23,7 @@ from rafttest.sim.options import MAX_PROPOSAL_BYTES, Options
 from rafttest.sim.schedule import TICK, Schedule
 
 if TYPE_CHECKING:
-    from rafttest.sim.cluster.node import Node
+    from rafttest.sim.cluster.node import SimNode
     from rafttest.sim.observer import Observer
 
 
@@ -38,7 +38,7 @@ class Simulation:
         self.random = Random(options.seed + (1 << 64))
         self.schedule = Schedule()
         chance = Random(f"{options.seed} network")
-        self.network = Network(self.schedule, chance, options, self._arrive, self._lost, self.count)
+        self.network = SimNetwork(self.schedule, chance, options, self._arrive, self._lost, self.count)
         limits = Limits(
             options.max_size_per_msg,
             options.max_uncommitted_entries_size + MAX_PROPOSAL_BYTES,
@@ -49,7 +49,7 @@ class Simulation:
         self.checker = Checker(self.start, limits, options.lease_reads)
         self.machines = Machines()
         self.clients = Clients(self)
-        self.nodes: dict[int, Node] = {}
+        self.nodes: dict[int, SimNode] = {}
         size = options.voters + options.spares
         self.absent: Final = range(size - options.never_started + 1, size + 1)
         """The nodes that never start."""
@@ -86,7 +86,7 @@ class Simulation:
         """Of everything noted so far."""
         return self._hash.hexdigest()
 
-    def up(self) -> list[Node]:
+    def up(self) -> list[SimNode]:
         """The nodes that run, ascending."""
         return [node for node in self.nodes.values() if node.is_up]
 
@@ -104,7 +104,7 @@ class Simulation:
         """Go to the next thing and do it; False if nothing is left before `until`."""
         try:
             return self.schedule.step(until)
-        except DiskError as error:
+        except SimDiskError as error:
             self.nodes[error.id].fail(error)
             return True
 
@@ -143,7 +143,7 @@ class Simulation:
         end = self.healed + self.options.election_tick * TICK
         return self.is_calm and envelope.sent < self.healed and self.schedule.now > end
 
-    def _deliver(self, node: Node, envelope: Envelope) -> None:
+    def _deliver(self, node: SimNode, envelope: Envelope) -> None:
         m, arrived = envelope.message, False
         if envelope.frame is not None:
             try:

@@ -30,7 +30,7 @@ class CommandError(ValueError):
     """A command that cannot be run: unknown, malformed, or about a node that does not exist. Who acts: its author."""
 
 
-class RefusedError(Exception):
+class CommandRefusedError(Exception):
     """A command was understood and refused; the text is its output, as an error of the core would be."""
 
 
@@ -140,7 +140,7 @@ def to_steps(text: str) -> list[ConfChangeSingle]:
     try:
         return parse_changes(text)
     except ValueError as error:
-        raise RefusedError(str(error)) from None
+        raise CommandRefusedError(str(error)) from None
 
 
 class _LineParser:

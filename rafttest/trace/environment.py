@@ -27,7 +27,7 @@ from pyraft.errors import (
     StorageError,
     UnavailableError,
 )
-from rafttest.trace.command import Command, CommandError, RefusedError, Shape, parse_command
+from rafttest.trace.command import Command, CommandError, CommandRefusedError, Shape, parse_command
 from rafttest.trace.output import Output
 
 _REFERENCE_TEXTS: Final[tuple[tuple[type[RaftError], str], ...]] = (
@@ -81,7 +81,7 @@ class Environment(ABC):
         self.output.clear()
         try:
             self.run(command)
-        except RefusedError as error:
+        except CommandRefusedError as error:
             return self.output.text() + str(error)
         except RaftError as error:
             if is_fatal(error):

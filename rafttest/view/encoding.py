@@ -15,7 +15,7 @@ from typing import Final, TypeAlias
 from pyraft.describe import describe_entry, describe_snapshot, quote
 from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import Entry, Message
-from rafttest.view.timeline import Event, State, Timeline
+from rafttest.view.timeline import Event, NodeState, Timeline
 
 Json: TypeAlias = "str | int | bool | list[Json] | dict[str, Json] | None"
 
@@ -61,7 +61,7 @@ class _Encoder:
         self.state_rows: list[Json] = []
         self.logs: dict[int, int] = {}
         self.log_rows: list[Json] = []
-        self.latest: dict[int, tuple[int, State]] = {}
+        self.latest: dict[int, tuple[int, NodeState]] = {}
         """By node: its last log's number, and a state that has it."""
 
     def timeline(self, timeline: Timeline) -> dict[str, Json]:
@@ -92,7 +92,7 @@ class _Encoder:
         state = -1 if event.state is None else self._state(event.node, event.state)
         return [self._text(event.kind.value), event.moment, event.node, self._text(event.text), message, state]
 
-    def _state(self, node: int, state: State) -> int:
+    def _state(self, node: int, state: NodeState) -> int:
         # States are kept alive by the timeline, so that their ids are theirs alone.
         known = self.states.get(id(state))
         if known is None:
@@ -100,7 +100,7 @@ class _Encoder:
             self.state_rows.append(
                 [
                     int(state.is_up),
-                    self._text(str(state.role).removeprefix("State")),
+                    self._text(str(state.role).removeprefix("NodeState")),
                     state.term,
                     state.vote,
                     state.leader,
@@ -115,7 +115,7 @@ class _Encoder:
             )
         return known
 
-    def _log(self, node: int, state: State) -> int:
+    def _log(self, node: int, state: NodeState) -> int:
         parent, before = self.latest.get(node, (-1, None))
         if before is not None and before.log is state.log:
             return parent

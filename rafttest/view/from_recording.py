@@ -16,8 +16,8 @@ from rafttest.record.format import Segment, read_segment
 from rafttest.record.output import Form, describe
 from rafttest.record.player import Difference, Input, Player
 from rafttest.view.inspect import state_of
-from rafttest.view.log import Log
-from rafttest.view.timeline import WORLD, Kind, Recorder, Section, State, Timeline
+from rafttest.view.log import SharedLog
+from rafttest.view.timeline import WORLD, Kind, NodeState, Recorder, Section, Timeline
 
 _KINDS: Final[dict[str, Kind]] = {
     "advance()": Kind.ANSWER,
@@ -33,13 +33,13 @@ _KINDS: Final[dict[str, Kind]] = {
 
 def timeline_of_recording(path: Path) -> Timeline:
     """Run a segment. Raises RecordingError or OSError if there is none that can be read."""
-    watcher = _Watcher(read_segment(path))
+    watcher = _RecordingWatcher(read_segment(path))
     watcher.watch()
     watcher.timeline.title = path.name
     return watcher.timeline
 
 
-class _Watcher(Player):
+class _RecordingWatcher(Player):
     """A player that fills a timeline."""
 
     def __init__(self, segment: Segment) -> None:
@@ -50,7 +50,7 @@ class _Watcher(Player):
         self._refusal: list[str] = []
         """Why the message that comes next was refused; empty if it was not."""
         self._seen: tuple[int, Entry | None, tuple[Entry, ...]] = (0, None, ())
-        self._log = Log(1)
+        self._log = SharedLog(1)
 
     def watch(self) -> None:
         """Play everything."""
@@ -126,7 +126,7 @@ class _Watcher(Player):
             self.recorder.add(Kind.NOTE, self.inputs, self.id, text)
             self.timeline.sections.append(Section(len(self.timeline.events) - 1, text))
 
-    def _look(self, id: int) -> State | None:
+    def _look(self, id: int) -> NodeState | None:
         if id != self.id:
             return None
         try:
@@ -138,11 +138,11 @@ class _Watcher(Player):
             self._seen, self._log = seen, self._log_below(core.base).then(core.base, core.entries)
         return state_of(core, self._log)
 
-    def _log_below(self, base: int) -> Log:
+    def _log_below(self, base: int) -> SharedLog:
         """What is remembered of the log just below `base`: mostly what was seen last, but for some at either end."""
         entry = self.entries.get(base - 1)
         if entry is None:
-            return Log(base)
+            return SharedLog(base)
         if self._log.entry(base - 1) == entry:
             first = self._log.first
             while first not in self.entries:
@@ -151,4 +151,4 @@ class _Watcher(Player):
         first = base - 1
         while first - 1 in self.entries:
             first -= 1
-        return Log(first, [self.entries[index] for index in range(first, base)])
+        return SharedLog(first, [self.entries[index] for index in range(first, base)])

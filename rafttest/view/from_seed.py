@@ -12,11 +12,11 @@ from typing import Final
 from pyraft import RaftError, RawNode
 from raftpb.message import Message
 from rafttest.sim.observer import Observer
-from rafttest.sim.run import Result, run
+from rafttest.sim.run import SimResult, run
 from rafttest.sim.schedule import TICK
 from rafttest.sim.simulation import Simulation
 from rafttest.view.inspect import Inspector
-from rafttest.view.timeline import WORLD, Kind, Recorder, Section, State, Timeline
+from rafttest.view.timeline import WORLD, Kind, NodeState, Recorder, Section, Timeline
 
 _KINDS: Final[dict[str, Kind]] = {
     "apply": Kind.APPLY,
@@ -52,15 +52,15 @@ _KINDS: Final[dict[str, Kind]] = {
 """By the first word of a note; a word that is not here is a note."""
 
 
-def timeline_of_seed(seed: int) -> tuple[Timeline, Result]:
+def timeline_of_seed(seed: int) -> tuple[Timeline, SimResult]:
     """Run a seed; the timeline, and what the run came to."""
-    watcher = _Watcher(seed)
+    watcher = _SeedWatcher(seed)
     result = run(seed, observer=watcher)
     watcher.ends(result)
     return watcher.timeline, result
 
 
-class _Watcher(Observer):
+class _SeedWatcher(Observer):
     """Fills the timeline."""
 
     def __init__(self, seed: int) -> None:
@@ -81,7 +81,7 @@ class _Watcher(Observer):
         self._sim = sim
         self.timeline.sections.append(Section(0, "faults"))
 
-    def ends(self, result: Result) -> None:
+    def ends(self, result: SimResult) -> None:
         """The run is over."""
         self.recorder.settle()
         violation = result.violation
@@ -147,7 +147,7 @@ class _Watcher(Observer):
         except RaftError:
             return False
 
-    def _look(self, id: int) -> State | None:
+    def _look(self, id: int) -> NodeState | None:
         node = self._sim.nodes.get(id) if self._sim is not None else None
         if node is None:
             return None

@@ -14,15 +14,15 @@ from pyraft import Config, RaftError
 from pyraft.describe import describe_entry
 from raftpb.enums import MessageType
 from raftpb.message import Entry, HardState, Message, Snapshot
-from rafttest.interaction.cluster import Cluster
+from rafttest.interaction.cluster import InteractionCluster
 from rafttest.interaction.env import COMMANDS, InteractionEnv
-from rafttest.interaction.node import EnvironmentStorage, Node
+from rafttest.interaction.node import EnvironmentStorage, InteractionNode
 from rafttest.interaction.ready import RestlessError
 from rafttest.trace.command import CommandError
 from rafttest.trace.comparison import significant_lines, visible
 from rafttest.trace.file import Directive, MalformedTraceError, Trace, read_trace
 from rafttest.view.inspect import Inspector
-from rafttest.view.timeline import WORLD, Kind, Recorder, Section, State, Timeline
+from rafttest.view.timeline import WORLD, Kind, NodeState, Recorder, Section, Timeline
 
 _REQUESTS: Final = frozenset(
     (
@@ -111,7 +111,7 @@ def _comment_above(trace: Trace, directive: Directive) -> str:
     return " ".join(line.strip().lstrip("#").strip() for line in trace.lines[begin:at]).strip()
 
 
-class _WatchedNode(Node):
+class _WatchedNode(InteractionNode):
     """A node that tells when it writes and applies."""
 
     watcher: _WatchedCluster | None = None
@@ -130,7 +130,7 @@ class _WatchedNode(Node):
             super().process_apply([entry])
 
 
-class _WatchedCluster(Cluster):
+class _WatchedCluster(InteractionCluster):
     """A cluster that fills a timeline."""
 
     node_class = _WatchedNode
@@ -141,7 +141,7 @@ class _WatchedCluster(Cluster):
         self.moment = 0
         self._inspector = Inspector()
 
-    def _look(self, id: int) -> State | None:
+    def _look(self, id: int) -> NodeState | None:
         if not 1 <= id <= len(self.nodes):
             return None
         node = self.nodes[id - 1]
@@ -159,7 +159,7 @@ class _WatchedCluster(Cluster):
             node.watcher = self
         self.recorder.add(Kind.START, self.moment, node.id, "start")
 
-    def send(self, node: Node, messages: Iterable[Message]) -> None:
+    def send(self, node: InteractionNode, messages: Iterable[Message]) -> None:
         messages = list(messages)
         super().send(node, messages)
         for m in messages:
@@ -173,7 +173,7 @@ class _WatchedCluster(Cluster):
                 self.recorder.arrived(Kind.LOSE, self.moment, m, "dropped")
         return taken
 
-    def deliver(self, node: Node, message: Message) -> None:
+    def deliver(self, node: InteractionNode, message: Message) -> None:
         if message.from_ <= 0 or message.from_ == message.to:
             self.recorder.add(Kind.ANSWER, self.moment, node.id, f"{message.type} of its own storage")
             super().deliver(node, message)
@@ -185,7 +185,9 @@ class _WatchedCluster(Cluster):
             event.kind, event.text = Kind.REFUSE, str(error)
             raise
 
-    def writes(self, node: Node, state: HardState | None, entries: list[Entry], snapshot: Snapshot | None) -> None:
+    def writes(
+        self, node: InteractionNode, state: HardState | None, entries: list[Entry], snapshot: Snapshot | None
+    ) -> None:
         """The node writes to its disk."""
         if snapshot is not None:
             self.recorder.add(Kind.SNAPSHOT, self.moment, node.id, f"installs a snapshot at {snapshot.metadata.index}")
@@ -197,6 +199,6 @@ class _WatchedCluster(Cluster):
         if parts:
             self.recorder.add(Kind.WRITE, self.moment, node.id, "; ".join(parts))
 
-    def applies(self, node: Node, entry: Entry) -> None:
+    def applies(self, node: InteractionNode, entry: Entry) -> None:
         """The application of the node takes an entry."""
         self.recorder.add(Kind.APPLY, self.moment, node.id, describe_entry(entry))

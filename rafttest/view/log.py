@@ -17,7 +17,7 @@ from raftpb.message import Entry
 
 
 @final
-class Log:
+class SharedLog:
     """Entries `first` to `last`; empty if `last` is one below."""
 
     __slots__ = ("_shared", "_shared_first", "first", "last")
@@ -39,7 +39,7 @@ class Log:
         return f"Log({self.first}, {list(self)!r})"
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Log):
+        if not isinstance(other, SharedLog):
             return NotImplemented
         if self.first != other.first or self.last != other.last:
             return False
@@ -53,7 +53,7 @@ class Log:
         """Entries `index` to `last`."""
         return self._shared[max(index, self.first) - self._shared_first : self.last - self._shared_first + 1]
 
-    def then(self, index: int, entries: Sequence[Entry]) -> Log:
+    def then(self, index: int, entries: Sequence[Entry]) -> SharedLog:
         """Build the log that is this one below `index`, which is at most one above `last`, and then `entries`."""
         if not self.first <= index <= self.last + 1:
             raise ValueError(f"expected an index from {self.first} to {self.last + 1}, got {index}")
@@ -62,21 +62,21 @@ class Log:
         while same < len(entries) and at + same < len(self._shared) and self._shared[at + same] == entries[same]:
             same += 1
         if same < len(entries) and at + same < len(self._shared):
-            return Log(self.first, [*self._shared[self.first - self._shared_first : at], *entries])
+            return SharedLog(self.first, [*self._shared[self.first - self._shared_first : at], *entries])
         self._shared.extend(entries[same:])
         return self._window(self.first, index + len(entries) - 1)
 
-    def compacted(self, first: int) -> Log:
+    def compacted(self, first: int) -> SharedLog:
         """Build the log without what lies below `first`."""
         return self if first == self.first else self._window(first, max(self.last, first - 1))
 
-    def _window(self, first: int, last: int) -> Log:
-        made = Log(self._shared_first)
+    def _window(self, first: int, last: int) -> SharedLog:
+        made = SharedLog(self._shared_first)
         made._shared = self._shared
         made.first, made.last = first, last
         return made
 
-    def common(self, before: Log) -> int:
+    def common(self, before: SharedLog) -> int:
         """The highest index up to which `before` has the same entries, from this log's first on; 0 if none."""
         end = min(before.last, self.last)
         if before.first > self.first or end < self.first:

@@ -16,7 +16,7 @@ from typing import Final
 from pyraft import Role
 from raftpb import codec
 from raftpb.message import Message
-from rafttest.view.log import Log
+from rafttest.view.log import SharedLog
 
 WORLD: Final = 0
 """The node of an event that is not about one node."""
@@ -58,7 +58,7 @@ class Follower:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class NodeState:
     """What a node looks like from outside.
 
     `stable`: the highest index that the core knows to be on disk. `conf`: the applied configuration. A node that is
@@ -73,7 +73,7 @@ class State:
     commit: int
     applied: int
     stable: int
-    log: Log
+    log: SharedLog
     conf: str
     followers: tuple[Follower, ...] = ()
 
@@ -97,7 +97,7 @@ class Event:
     node: int
     text: str = ""
     message: int | None = None
-    state: State | None = None
+    state: NodeState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +135,10 @@ class Timeline:
 class Recorder:
     """Fills a timeline while things happen. `look` tells what a node looks like now; None if nothing is to be seen."""
 
-    def __init__(self, timeline: Timeline, look: Callable[[int], State | None]) -> None:
+    def __init__(self, timeline: Timeline, look: Callable[[int], NodeState | None]) -> None:
         self.timeline = timeline
         self._look = look
-        self._known: dict[int, State] = {}
+        self._known: dict[int, NodeState] = {}
         self._numbers: dict[int, int] = {}
         """The number of each message that the timeline holds, by the identity of the object."""
         self._alike: dict[bytes, int] = {}
@@ -204,11 +204,11 @@ class Recorder:
         """The last event was none."""
         del self.timeline.events[-1]
 
-    def known(self, node: int) -> State | None:
+    def known(self, node: int) -> NodeState | None:
         """What the node looked like when last seen."""
         return self._known.get(node)
 
-    def _see(self, node: int) -> State | None:
+    def _see(self, node: int) -> NodeState | None:
         now = self._look(node)
         before = self._known.get(node)
         if now is None or now == before:

@@ -28,7 +28,7 @@ from rafttest.sim.cluster.disk import term_on
 
 if TYPE_CHECKING:
     from rafttest.sim.checker.history import Life
-    from rafttest.sim.cluster.node import Node
+    from rafttest.sim.cluster.node import SimNode
 
 _FORCED: Final = b"CampaignTransfer"
 _PROBE, _REPLICATE, _SNAPSHOT = (
@@ -41,7 +41,7 @@ _PROBE, _REPLICATE, _SNAPSHOT = (
 class Coverage:
     """What one node has been through in its present life."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: SimNode) -> None:
         self.node = node
         self.sim = node.sim
         self._probed: set[int] = set()

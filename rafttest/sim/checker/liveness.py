@@ -42,7 +42,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Follower:
+class FollowerView:
     """A member, as the leader sees it."""
 
     id: int
@@ -62,7 +62,7 @@ class View:
     """The highest index that anybody knows to be committed."""
     state: bytes = b""
     """What the application is after that."""
-    followers: tuple[Follower, ...] = ()
+    followers: tuple[FollowerView, ...] = ()
     """In the eyes of the leader; given where it is asked for."""
     acknowledged: int = 0
     """Writes."""

@@ -18,7 +18,7 @@ from typing import Final
 from pyraft import MemoryStorage
 from raftpb.message import HardState, Snapshot, SnapshotMetadata
 from rafttest.sim.cluster import log_file
-from rafttest.sim.cluster.record import Record
+from rafttest.sim.cluster.record import DiskRecord
 
 ORDERED: Final = "ordered"
 BYTES: Final = "bytes"
@@ -63,7 +63,7 @@ def readable(file: bytes, salt: int) -> tuple[list[bytes], int]:
 class Files:
     """Three files, flushed independently, and what fits of them."""
 
-    def __init__(self, durable: MemoryStorage, known: MemoryStorage, records: list[Record], random: Random) -> None:
+    def __init__(self, durable: MemoryStorage, known: MemoryStorage, records: list[DiskRecord], random: Random) -> None:
         """`durable`: what was synced. `known`: a copy of it, to play `records` on, and see where the log ended."""
         self.log = durable
         self._known = known
@@ -81,7 +81,7 @@ class Files:
         self._use_snapshot()
         self._use_states()
 
-    def _take(self, record: Record, kept: list[int]) -> None:
+    def _take(self, record: DiskRecord, kept: list[int]) -> None:
         record.put(self._known)
         if record.snapshot is not None:
             there, in_log = _next(kept, 0), _next(kept, 1)

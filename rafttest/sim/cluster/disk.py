@@ -26,7 +26,7 @@ from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetada
 from rafttest.sim.cluster import log_file
 from rafttest.sim.cluster.crash_recovery import BYTES, ORDERED, Files, readable, torn
 from rafttest.sim.cluster.frame import flip
-from rafttest.sim.cluster.record import Record
+from rafttest.sim.cluster.record import DiskRecord
 
 NOTHING: Final = "none"
 EVERYTHING: Final = "all"
@@ -38,7 +38,7 @@ SYNC: Final = "sync"
 READ: Final = "read"
 
 
-class DiskError(StorageError):
+class SimDiskError(StorageError):
     """The disk of node `id` has failed, at `access`."""
 
     def __init__(self, id: int, access: str) -> None:
@@ -47,7 +47,7 @@ class DiskError(StorageError):
         self.access = access
 
 
-class Disk:
+class SimDisk:
     """Node `id`'s. `flush`: what happens in a crash to what was not synced, see `recovery`."""
 
     def __init__(self, snapshot: Snapshot | None = None, id: int = 0, flush: str = ORDERED, fail_at: int = 0) -> None:
@@ -68,7 +68,7 @@ class Disk:
             self.durable.apply_snapshot(snapshot)
             self.durable.set_hard_state(HardState(snapshot.metadata.term, 0, snapshot.metadata.index))
         self.cache = copy_of(self.durable)
-        self._unsynced: list[Record] = []
+        self._unsynced: list[DiskRecord] = []
 
     def write(self, snapshot: Snapshot | None, entries: list[Entry], hard_state: HardState | None) -> None:
         """Write what a Ready asks for, without syncing. Raises DiskError; then the first half of it may be written."""
@@ -77,20 +77,22 @@ class Disk:
             self.has_failed = True
             for record in records[: len(records) // 2]:
                 self._put(record)
-            raise DiskError(self.id, WRITE)
+            raise SimDiskError(self.id, WRITE)
         for record in records:
             self._put(record)
 
-    def _records(self, snapshot: Snapshot | None, entries: list[Entry], hard_state: HardState | None) -> list[Record]:
+    def _records(
+        self, snapshot: Snapshot | None, entries: list[Entry], hard_state: HardState | None
+    ) -> list[DiskRecord]:
         """What a Ready asks for, in the order of writing."""
-        records: list[Record] = []
+        records: list[DiskRecord] = []
         if snapshot is not None:
             known = hard_state if hard_state is not None else self.cache.initial_state()[0]
             least = HardState(known.term, known.vote, snapshot.metadata.index)
-            records.append(Record(snapshot=snapshot, hard_state=least))
-        records += [Record(entry=entry) for entry in entries]
+            records.append(DiskRecord(snapshot=snapshot, hard_state=least))
+        records += [DiskRecord(entry=entry) for entry in entries]
         if hard_state is not None:
-            records.append(Record(hard_state=hard_state))
+            records.append(DiskRecord(hard_state=hard_state))
         return records
 
     def keep_snapshot(self, index: int, conf_state: ConfState, data: bytes, compact_to: int) -> None:
@@ -100,16 +102,16 @@ class Disk:
         """
         if self.fails(WRITE):
             self.has_failed = True
-            raise DiskError(self.id, WRITE)
-        self._put(Record(made=(index, conf_state, data)))
+            raise SimDiskError(self.id, WRITE)
+        self._put(DiskRecord(made=(index, conf_state, data)))
         if compact_to >= self.cache.first_index():
-            self._put(Record(compact_to=compact_to))
+            self._put(DiskRecord(compact_to=compact_to))
 
     def sync(self) -> None:
         """All that was written will survive. Raises DiskError; then nobody knows what did."""
         if self.fails(SYNC):
             self.has_failed = True
-            raise DiskError(self.id, SYNC)
+            raise SimDiskError(self.id, SYNC)
         for record in self._unsynced:
             record.put(self.durable)
         self._unsynced = []
@@ -134,7 +136,7 @@ class Disk:
             file = torn([record.encode() for record in self._unsynced], self._salt, self._old, random)
             self._old = file
             whole, left_over = readable(file, self._salt)
-            found = [Record.decode(data) for data in whole]
+            found = [DiskRecord.decode(data) for data in whole]
             self.is_repaired = left_over > 0
             self._keep(found)
             return count - len(found)
@@ -142,7 +144,7 @@ class Disk:
         self._keep([])
         return count
 
-    def _keep(self, records: list[Record]) -> None:
+    def _keep(self, records: list[DiskRecord]) -> None:
         for record in records:
             record.put(self.durable)
         self._unsynced = []
@@ -169,21 +171,21 @@ class Disk:
         self.durable = durable
         self.cache = copy_of(durable)
 
-    def _put(self, record: Record) -> None:
+    def _put(self, record: DiskRecord) -> None:
         record.put(self.cache)
         self._unsynced.append(record)
 
 
-class Reads:
+class CheckedReads:
     """What the core is given to read where reads may fail: whatever `disk` holds at that moment."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: SimDisk) -> None:
         self._disk = disk
 
     def _checked(self) -> MemoryStorage:
         if self._disk.fails(READ):
             self._disk.has_failed = True
-            raise DiskError(self._disk.id, READ)
+            raise SimDiskError(self._disk.id, READ)
         return self._disk.cache
 
     def initial_state(self) -> tuple[HardState, ConfState]:

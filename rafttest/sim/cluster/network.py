@@ -46,7 +46,7 @@ class Envelope:
 Packet = Envelope | Piece
 
 
-class Network:
+class SimNetwork:
     """All links. `arrive` takes what reaches its node, `lost` what does not."""
 
     def __init__(

@@ -25,7 +25,7 @@ from rafttest.sim.checker.coverage import Coverage
 from rafttest.sim.checker.history import digest_after
 from rafttest.sim.checker.safety import change_of
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.cluster.disk import READ, Disk, DiskError, Reads, term_on
+from rafttest.sim.cluster.disk import READ, CheckedReads, SimDisk, SimDiskError, term_on
 from rafttest.sim.cluster.state_machine import decode
 from rafttest.sim.cluster.storage_threads import Threads
 from rafttest.sim.options import config_of
@@ -36,10 +36,10 @@ _PROGRESS_EVERY = 16
 _REFUSAL_EVERY = 8
 
 
-class Node:
+class SimNode:
     """A node, its disk and its application; the disk alone survives a crash."""
 
-    def __init__(self, sim: Simulation, id: int, disk: Disk) -> None:
+    def __init__(self, sim: Simulation, id: int, disk: SimDisk) -> None:
         self.sim = sim
         self.id = id
         self.disk = disk
@@ -80,7 +80,7 @@ class Node:
         sim.count("starts")
         try:
             self.raw = self._new_core()
-        except DiskError as error:
+        except SimDiskError as error:
             self.fail(error, has_core=False)
             return
         self.settle()
@@ -88,7 +88,7 @@ class Node:
     def _new_core(self) -> RawNode:
         sim, o = self.sim, self.sim.options
         may_fail = "read_fails" in o.intervals or o.fail_io[0] == self.id
-        storage = Reads(self.disk) if may_fail and not sim.is_calm else self.disk.cache
+        storage = CheckedReads(self.disk) if may_fail and not sim.is_calm else self.disk.cache
         has_own = self.id <= len(o.own_knobs) and not sim.is_calm
         knobs = o.own_knobs[self.id - 1] if has_own else (o.pre_vote, o.check_quorum)
         self.has_check_quorum = knobs[1]
@@ -118,7 +118,7 @@ class Node:
         if self.is_up:
             self.crash()
 
-    def fail(self, error: DiskError, has_core: bool = True) -> None:
+    def fail(self, error: SimDiskError, has_core: bool = True) -> None:
         """The disk has failed: nothing is sent or acknowledged any more, until a restart finds what was synced."""
         self.sim.note(f"fail {self.id} {error.access}")
         self.sim.count(f"nodes whose disk failed at a {error.access}")

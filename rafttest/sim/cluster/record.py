@@ -14,7 +14,7 @@ from raftpb.codec import (
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
 
 
-class Record:
+class DiskRecord:
     """One thing on the disk, whole or not there at all."""
 
     def __init__(
@@ -59,17 +59,17 @@ class Record:
         return b"C%d" % self.compact_to
 
     @staticmethod
-    def decode(data: bytes) -> Record:
+    def decode(data: bytes) -> DiskRecord:
         """What `encode` wrote."""
         kind, rest = data[:1], data[1:]
         if kind == b"R":
             end = 1 + rest[0]
-            return Record(snapshot=decode_snapshot(rest[end:]), hard_state=decode_hard_state(rest[1:end]))
+            return DiskRecord(snapshot=decode_snapshot(rest[end:]), hard_state=decode_hard_state(rest[1:end]))
         if kind == b"E":
-            return Record(entry=decode_entry(rest))
+            return DiskRecord(entry=decode_entry(rest))
         if kind == b"H":
-            return Record(hard_state=decode_hard_state(rest))
+            return DiskRecord(hard_state=decode_hard_state(rest))
         if kind == b"M":
             made = decode_snapshot(rest)
-            return Record(made=(made.metadata.index, made.metadata.conf_state, made.data))
-        return Record(compact_to=int(rest))
+            return DiskRecord(made=(made.metadata.index, made.metadata.conf_state, made.data))
+        return DiskRecord(compact_to=int(rest))

@@ -17,7 +17,7 @@ _MARK = b"kv "
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class KvRequest:
     """A client asks for `key` to become `value`; `number` counts the client's requests."""
 
     client: int
@@ -30,12 +30,12 @@ class Request:
         return b"kv %d %d %d %d" % (self.client, self.number, self.key, self.value)
 
 
-def decode(data: bytes) -> Request | None:
+def decode(data: bytes) -> KvRequest | None:
     """The request in an entry; None if there is none."""
     if not data.startswith(_MARK):
         return None
     client, number, key, value = data[len(_MARK) :].split()
-    return Request(int(client), int(number), int(key), int(value))
+    return KvRequest(int(client), int(number), int(key), int(value))
 
 
 class Machine:
@@ -54,7 +54,7 @@ class Machine:
         other.sessions = self.sessions.copy()
         return other
 
-    def take(self, request: Request, index: int) -> bool:
+    def take(self, request: KvRequest, index: int) -> bool:
         """Apply a request from the entry at `index`; False, and nothing changes, if it was taken before."""
         if request.number <= self.sessions.get(request.client, 0):
             return False

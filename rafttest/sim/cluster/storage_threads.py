@@ -13,13 +13,13 @@ from rafttest.sim.schedule import TICK
 from rafttest.sim.simulation import describe
 
 if TYPE_CHECKING:
-    from rafttest.sim.cluster.node import Node
+    from rafttest.sim.cluster.node import SimNode
 
 
 class Threads:
     """The two threads of one life of a node."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: SimNode) -> None:
         self.node = node
         self.append_work: deque[Message] = deque()
         self.apply_work: deque[Message] = deque()

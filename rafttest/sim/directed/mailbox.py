@@ -16,7 +16,7 @@ from raftpb.message import Message
 from rafttest.sim.simulation import describe
 
 
-class ScriptError(ValueError):
+class ScheduleError(ValueError):
     """The script asks for what cannot happen now. Who acts: its author."""
 
 
@@ -125,5 +125,5 @@ class Mailbox:
     def _take(self, which: Which) -> list[Message]:
         taken = [m for m in self.mail if which.takes(m)]
         if not taken:
-            raise ScriptError(f"no such message is on its way: {which}; there are {self.mail}")
+            raise ScheduleError(f"no such message is on its way: {which}; there are {self.mail}")
         return taken

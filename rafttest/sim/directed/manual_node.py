@@ -33,8 +33,8 @@ from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, HardS
 from rafttest.sim.checker import oracle
 from rafttest.sim.checker.history import digest_after
 from rafttest.sim.checker.safety import Checker, change_of
-from rafttest.sim.cluster.disk import SOME, Disk, copy_of, term_on
-from rafttest.sim.directed.mailbox import ScriptError
+from rafttest.sim.cluster.disk import SOME, SimDisk, copy_of, term_on
+from rafttest.sim.directed.mailbox import ScheduleError
 
 Judge = Callable[[], AbstractContextManager[None]]
 """Surrounds a check that a script may forgive."""
@@ -64,16 +64,16 @@ class Knobs(TypedDict, total=False):
     disable_proposal_forwarding: bool
     disable_conf_change_validation: bool
     step_down_on_removal: bool
-    hold_vote_requests: bool
+    persist_before_vote_request: bool
     promise_lease: bool
     lease_outlives_term: bool
     lease_survives_restart: bool
     lease_ends_with_transfer: bool
     bounded_lease: bool
-    strict_reads_on_lone_voter: bool
+    single_voter_reads_need_commit: bool
     strict_pre_votes: bool
-    abort_postponed_reads: bool
-    doubt_retracted_acks: bool
+    abort_reads_on_step_down: bool
+    retry_lost_acks_at_heartbeat: bool
     recheck_reads: bool
     retry_auto_leave: bool
 
@@ -95,7 +95,7 @@ class ManualNode:
     def __init__(
         self,
         id: int,
-        disk: Disk,
+        disk: SimDisk,
         checker: Checker,
         config: Callable[[MemoryStorage], Config],
         send: Callable[[Message], None],
@@ -215,7 +215,7 @@ class ManualNode:
     def ready(self) -> Ready:
         """Take a Ready; see the module for what happens to it at once."""
         if self.opened is not None or not self.raw.has_ready():
-            raise ScriptError(f"node {self.id} has no Ready to hand out now")
+            raise ScheduleError(f"node {self.id} has no Ready to hand out now")
         ready = self.raw.ready()
         with self._judge():
             self._checker.handed_out(self.id, ready.entries, ready.snapshot)
@@ -249,7 +249,7 @@ class ManualNode:
     def send(self) -> None:
         """The Ready's messages leave."""
         if self._is_asynchronous:
-            raise ScriptError("with asynchronous writes messages leave with ready(), answers with persist()")
+            raise ScheduleError("with asynchronous writes messages leave with ready(), answers with persist()")
         self._go_to(_SENT)
 
     def apply(self) -> None:
@@ -289,7 +289,7 @@ class ManualNode:
         self._deliver(m)
         if m.snapshot is not None and m.to not in oracle.members_of(m.snapshot.metadata.conf_state):
             # It is from before the receiver joined, who will ignore it: the application owes the core a newer one.
-            with suppress(ScriptError):
+            with suppress(ScheduleError):
                 self.keep_snapshot(self.applied)
 
     # -- the two threads
@@ -305,7 +305,7 @@ class ManualNode:
 
     def _append_next(self) -> None:
         if not self.append_work:
-            raise ScriptError(f"node {self.id} has nothing to write")
+            raise ScheduleError(f"node {self.id} has nothing to write")
         m = self.append_work.popleft()
         state = HardState(m.term, m.vote, m.commit)
         self.disk.write(m.snapshot, m.entries, None if state.is_empty() else state)
@@ -317,7 +317,7 @@ class ManualNode:
 
     def _apply_next(self) -> None:
         if not self.apply_work:
-            raise ScriptError(f"node {self.id} has nothing to apply")
+            raise ScheduleError(f"node {self.id} has nothing to apply")
         m = self.apply_work.popleft()
         for entry in m.entries:
             self._apply(entry)
@@ -361,6 +361,6 @@ class ManualNode:
         cache = self.disk.cache
         known = min(self.raw.basic_status().applied, cache.initial_state()[0].commit)
         if not cache.snapshot().metadata.index < self.applied <= known:
-            raise ScriptError(f"node {self.id} has applied nothing since its last snapshot that it may forget")
+            raise ScheduleError(f"node {self.id} has applied nothing since its last snapshot that it may forget")
         self.disk.keep_snapshot(self.applied, self.conf, self.state, self.applied - behind)
         self._checker.compacted(self.id, cache)

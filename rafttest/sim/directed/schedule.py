@@ -45,8 +45,8 @@ from rafttest.sim.checker import oracle
 from rafttest.sim.checker.history import digest_after
 from rafttest.sim.checker.safety import Checker, Limits
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.cluster.disk import Disk, copy_of
-from rafttest.sim.directed.mailbox import Mailbox, ScriptError
+from rafttest.sim.cluster.disk import SimDisk, copy_of
+from rafttest.sim.directed.mailbox import Mailbox, ScheduleError
 from rafttest.sim.directed.manual_node import Knobs, ManualNode
 from rafttest.sim.simulation import describe
 
@@ -58,7 +58,7 @@ _ROOM: Final = 1 << 20
 _SHOWN: Final = 40
 
 
-class Script(Mailbox):
+class DirectedSchedule(Mailbox):
     """Voters 1..`voters`, then learners, then `spares`, which are no members and have empty disks.
 
     `forgives`: laws that may be broken, to see what comes of it; they are listed in `forgiven`. `own`: knobs of single
@@ -90,9 +90,9 @@ class Script(Mailbox):
         self._paused: set[int] = set()
         self._nodes: dict[int, ManualNode] = {}
         for id in range(1, voters + learners + spares + 1):
-            self._add(id, Disk(self.beginning if id <= voters + learners else None))
+            self._add(id, SimDisk(self.beginning if id <= voters + learners else None))
 
-    def _add(self, id: int, disk: Disk) -> None:
+    def _add(self, id: int, disk: SimDisk) -> None:
         self._nodes[id] = ManualNode(
             id, disk, self.checker, lambda storage: self._config(id, storage), self.post, self._judge
         )
@@ -138,7 +138,7 @@ class Script(Mailbox):
     def _up(self, n: int) -> ManualNode:
         node = self._nodes[n]
         if not node.is_up:
-            raise ScriptError(f"node {n} is down")
+            raise ScheduleError(f"node {n} is down")
         return node
 
     # -- requests
@@ -160,7 +160,7 @@ class Script(Mailbox):
         refusal = self.campaign(n)
         self.run_until_idle()
         if not self.leads(n):
-            raise ScriptError(f"node {n} does not lead: {refusal or self.status(n)}")
+            raise ScheduleError(f"node {n} does not lead: {refusal or self.status(n)}")
 
     def propose(self, n: int, *data: bytes) -> None:
         """Write, one entry each. Raises ProposalDroppedError."""
@@ -288,7 +288,7 @@ class Script(Mailbox):
         """Start these from what their disks hold."""
         for n in nodes:
             if self._nodes[n].is_up:
-                raise ScriptError(f"node {n} runs already")
+                raise ScheduleError(f"node {n} runs already")
             self.note(f"start {n}")
             self._nodes[n].start()
 
@@ -303,7 +303,7 @@ class Script(Mailbox):
     def restore(self, n: int, backup: MemoryStorage) -> None:
         """Node `n`, which is down, comes back with an old copy of its disk."""
         if self._nodes[n].is_up:
-            raise ScriptError(f"node {n} runs; crash it first")
+            raise ScheduleError(f"node {n} runs; crash it first")
         self._nodes[n].replace_disk(backup)
         self.restart(n)
 
@@ -336,7 +336,7 @@ class Script(Mailbox):
                 self.arrive(m)
             if not moved and not arriving:
                 return
-        raise ScriptError(f"no rest within {_MOST_ROUNDS} rounds; on its way: {self.mail[:10]}")
+        raise ScheduleError(f"no rest within {_MOST_ROUNDS} rounds; on its way: {self.mail[:10]}")
 
     # -- what there is to see
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 from pyraft import ProposalDroppedError, ReadDroppedError
 from rafttest.linearizability import Get, Operation, Put
 from rafttest.sim.checker.clients import KvOperation, check_linearizable
-from rafttest.sim.cluster.state_machine import Request
+from rafttest.sim.cluster.state_machine import KvRequest
 from rafttest.sim.schedule import TICK
 
 if TYPE_CHECKING:
-    from rafttest.sim.cluster.node import Node
+    from rafttest.sim.cluster.node import SimNode
     from rafttest.sim.simulation import Simulation
 
 _CLIENTS: Final = 5
@@ -33,7 +33,7 @@ class _Client:
     def __init__(self, id: int) -> None:
         self.id = id
         self.number = 0
-        self.write: Request | None = None
+        self.write: KvRequest | None = None
         self.key = 0
         self.read: bytes | None = None
         self.begin = 0
@@ -66,14 +66,14 @@ class Clients:
 
     # -- what clients do
 
-    def act(self, node: Node) -> None:
+    def act(self, node: SimNode) -> None:
         """Some idle client does something, at `node` first."""
         random = self.sim.random
         client = random.choice(self.clients)
         if client.is_idle() and len(self.history) < _MOST:
             self._begin(client, node, random.randrange(self.keys), random.random() < 0.5)
 
-    def read_key(self, node: Node, key: int) -> bytes | None:
+    def read_key(self, node: SimNode, key: int) -> bytes | None:
         """Somebody reads at `node` and waits for as long as it takes; None if the node cannot take it."""
         client = _Client(0)
         client.is_patient = True
@@ -88,7 +88,7 @@ class Clients:
         """How many clients wait for an answer."""
         return sum(not client.is_idle() for client in self.clients)
 
-    def _begin(self, client: _Client, node: Node, key: int, is_write: bool) -> None:
+    def _begin(self, client: _Client, node: SimNode, key: int, is_write: bool) -> None:
         client.begin = self._tick()
         client.attempts = 0
         client.may_have_happened = False
@@ -96,13 +96,13 @@ class Clients:
         if is_write:
             client.number += 1
             self._sent += 1
-            client.write = Request(client.id, client.number, key, self._sent)
+            client.write = KvRequest(client.id, client.number, key, self._sent)
             self._writes[client.write.encode()] = client
             self._try_write(client, client.number, node)
         else:
             self._try_read(client, node)
 
-    def _try_write(self, client: _Client, number: int, node: Node) -> None:
+    def _try_write(self, client: _Client, number: int, node: SimNode) -> None:
         sim, request = self.sim, client.write
         if request is None or client.number != number:
             return
@@ -129,7 +129,7 @@ class Clients:
             sim.count("client writes without answer")
         client.write = None
 
-    def _try_read(self, client: _Client, node: Node) -> None:
+    def _try_read(self, client: _Client, node: SimNode) -> None:
         sim = self.sim
         self._sent += 1
         context = b"get %d" % self._sent
@@ -166,7 +166,7 @@ class Clients:
         self.sim.count("client writes acknowledged")
         client.write = None
 
-    def confirm(self, node: Node, context: bytes, index: int) -> None:
+    def confirm(self, node: SimNode, context: bytes, index: int) -> None:
         """`node` may answer this read once it has applied everything up to `index`."""
         if context in self._reads:
             if node.applied >= index:
@@ -174,7 +174,7 @@ class Clients:
             else:
                 node.reads_waiting.append((index, context))
 
-    def serve(self, node: Node) -> None:
+    def serve(self, node: SimNode) -> None:
         """`node` has applied something; answer what waited for it."""
         still: list[tuple[int, bytes]] = []
         for index, context in node.reads_waiting:
@@ -184,7 +184,7 @@ class Clients:
                 still.append((index, context))
         node.reads_waiting = still
 
-    def answer(self, node: Node, context: bytes) -> None:
+    def answer(self, node: SimNode, context: bytes) -> None:
         """`node` reads its machine for a client that still waits."""
         client = self._reads.pop(context, None)
         if client is not None:
@@ -210,7 +210,7 @@ class Clients:
         self.sim.count("histories checked" if is_decided else "histories undecided")
 
 
-def offer(sim: Simulation, node: Node, data: bytes) -> bool:
+def offer(sim: Simulation, node: SimNode, data: bytes) -> bool:
     """Propose `data` at `node`, which will acknowledge it; False if it was dropped. The node is yet to be settled."""
     checker = sim.checker
     checker.proposed.add(data)
@@ -225,7 +225,7 @@ def offer(sim: Simulation, node: Node, data: bytes) -> bool:
     return True
 
 
-def ask(sim: Simulation, node: Node, context: bytes) -> bool:
+def ask(sim: Simulation, node: SimNode, context: bytes) -> bool:
     """Ask `node` for a read index; False if it cannot take the question. The node is yet to be settled."""
     checker = sim.checker
     checker.read_invoked(node.id, context)

@@ -28,7 +28,7 @@ HARMLESS: Final = "nodes that lost their disk without harm"
 UNNOTICED: Final = "nodes that lost their disk and broke a law unnoticed"
 
 
-class Amnesia:
+class DiskLoss:
     """What one node of a simulation loses, and what is to be thought of the end."""
 
     def __init__(self, sim: Simulation) -> None:

@@ -17,10 +17,10 @@ from pyraft import ProgressState
 from raftpb.enums import MSG_SNAP, MessageType
 from rafttest.sim.checker import liveness, oracle
 from rafttest.sim.checker.clients import check_kept
-from rafttest.sim.checker.liveness import Follower, Question, Seen, View, Watch, within
+from rafttest.sim.checker.liveness import FollowerView, Question, Seen, View, Watch, within
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import term_on
-from rafttest.sim.cluster.node import Node
+from rafttest.sim.cluster.node import SimNode
 from rafttest.sim.load.workload import Workload
 from rafttest.sim.schedule import TICK
 from rafttest.sim.simulation import Simulation
@@ -37,7 +37,7 @@ _OWED: Final = ("L1", "L2", "L3", "L4", "L5", "L6")
 Link = tuple[int, int]
 
 
-class Healing:
+class LivenessPhase:
     """The second phase of a run."""
 
     def __init__(self, sim: Simulation, workload: Workload) -> None:
@@ -160,15 +160,15 @@ class Healing:
         leader = view.leader() if with_flow else None
         return view if leader is None else replace(view, followers=self._followers(leader.id))
 
-    def _followers(self, leader: int) -> tuple[Follower, ...]:
+    def _followers(self, leader: int) -> tuple[FollowerView, ...]:
         progress = self.sim.nodes[leader].raw.status().progress
         return tuple(
-            Follower(id=id, is_replicating=one.state is ProgressState.StateReplicate, is_paused=one.is_paused())
+            FollowerView(id=id, is_replicating=one.state is ProgressState.StateReplicate, is_paused=one.is_paused())
             for id, one in progress.items()
             if id != leader
         )
 
-    def _see(self, node: Node) -> Seen:
+    def _see(self, node: SimNode) -> Seen:
         status = node.raw.basic_status()
         cache = node.disk.cache
         last = cache.last_index()
@@ -187,10 +187,10 @@ class Healing:
             transferee=status.lead_transferee,
         )
 
-    def _core(self) -> list[Node]:
+    def _core(self) -> list[SimNode]:
         return [self.sim.nodes[one.id] for one in self.view().core()]
 
-    def _leader(self) -> Node | None:
+    def _leader(self) -> SimNode | None:
         leader = self.view().leader()
         return self.sim.nodes[leader.id] if leader is not None else None
 

@@ -14,9 +14,9 @@ from raftpb.confchange import ConfChange, ConfChangeSingle, ConfChangeV2
 from raftpb.enums import ADD_LEARNER_NODE, ADD_NODE, REMOVE_NODE, TRANSITION_AUTO
 from rafttest.sim.checker import oracle
 from rafttest.sim.checker.violation import Violation
-from rafttest.sim.cluster.disk import READ, SYNC, WRITE, Disk
+from rafttest.sim.cluster.disk import READ, SYNC, WRITE, SimDisk
 from rafttest.sim.cluster.frame import DamagedError
-from rafttest.sim.cluster.node import Node
+from rafttest.sim.cluster.node import SimNode
 from rafttest.sim.load.clients import offer
 from rafttest.sim.load.workload import Workload
 from rafttest.sim.options import MAX_PROPOSAL_BYTES
@@ -53,11 +53,11 @@ class Nemesis:
 
         self.sim.schedule.after(random.randrange(1, 2 * interval), happen)
 
-    def _pick(self) -> Node | None:
+    def _pick(self) -> SimNode | None:
         awake = [node for node in self.sim.up() if not node.is_paused()]
         return self.random.choice(awake) if awake else None
 
-    def _leader(self) -> Node | None:
+    def _leader(self) -> SimNode | None:
         lives = self.sim.checker.lives
         leaders = [node for node in self.sim.up() if lives[node.id].role is Role.StateLeader]
         return max(leaders, key=lambda node: lives[node.id].term) if leaders else None
@@ -108,7 +108,7 @@ class Nemesis:
             self.workload.change_at(leader, ConfChange(step, self.random.choice(sim.healthy())))
             self._hand_over(leader, self.random.choice(oracle.members_of(leader.conf) or [leader.id]))
 
-    def _hand_over(self, leader: Node, target: int) -> None:
+    def _hand_over(self, leader: SimNode, target: int) -> None:
         sim = self.sim
         sim.note(f"transfer {leader.id} {target}")
         if leader.raw.transfer_leader(target) is None:
@@ -158,7 +158,7 @@ class Nemesis:
             if leader.is_up:
                 self.workload.propose_to(leader)
 
-    def _choke(self, leader: Node, node: Node) -> None:
+    def _choke(self, leader: SimNode, node: SimNode) -> None:
         """`node` writes and answers slowly; its leader does not reach it for a while, is told so, and forgets what
         it lacks. So it is sent a snapshot, and entries after that, before it has written what it had before.
         """
@@ -276,12 +276,12 @@ class Nemesis:
         raise Violation("D5", f"node {node.id} would start with a log that was damaged")
 
 
-def add_node(sim: Simulation, id: int) -> Node:
+def add_node(sim: Simulation, id: int) -> SimNode:
     """A node with an empty disk, or that of a founding member."""
     options = sim.options
     start = sim.start if id <= options.voters else None
     fail_at = options.fail_io[1] if options.fail_io[0] == id else 0
-    sim.nodes[id] = node = Node(sim, id, Disk(start, id, options.flush, fail_at))
+    sim.nodes[id] = node = SimNode(sim, id, SimDisk(start, id, options.flush, fail_at))
     sim.network.ids = list(sim.nodes)
     return node
 

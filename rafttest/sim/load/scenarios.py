@@ -46,7 +46,7 @@ def tell(sim: Simulation, workload: Workload) -> None:
         sim.network.release(list(sim.network.clogged))
 
 
-class _Story:
+class _Scenario:
     def __init__(self, sim: Simulation, workload: Workload) -> None:
         self.sim = sim
         self.workload = workload
@@ -63,7 +63,7 @@ class _Story:
         return term_on(self.sim.checker.lives[id].durable, place) is not None
 
 
-class _Figure8(_Story):
+class _Figure8(_Scenario):
     def steps(self) -> Iterator[Condition]:
         """What must be so before the story goes on."""
         yield lambda: len(self._leaders()) == 1 and self._all_applied()
@@ -95,7 +95,7 @@ class _Figure8(_Story):
         self.sim.network.cut.update(link for link in links if not {*link} <= {*ids})
 
 
-class _SnapshotAndEntries(_Story):
+class _SnapshotAndEntries(_Scenario):
     def steps(self) -> Iterator[Condition]:
         """What must be so before the story goes on."""
         yield lambda: len(self._leaders()) == 1 and self._all_applied()

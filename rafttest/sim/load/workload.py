@@ -15,7 +15,7 @@ from raftpb.enums import (
     TRANSITION_JOINT_EXPLICIT,
     TRANSITION_JOINT_IMPLICIT,
 )
-from rafttest.sim.cluster.node import Node
+from rafttest.sim.cluster.node import SimNode
 from rafttest.sim.load.clients import ask, offer
 from rafttest.sim.options import MAX_PROPOSAL_BYTES
 from rafttest.sim.schedule import TICK
@@ -48,7 +48,7 @@ class Workload:
 
         self.sim.schedule.after(self.sim.random.randrange(1, 2 * interval), happen)
 
-    def _pick(self) -> Node | None:
+    def _pick(self) -> SimNode | None:
         """A node that runs, a leader rather often."""
         random, awake = self.sim.random, [node for node in self.sim.up() if not node.is_paused()]
         leaders = [node for node in awake if self.sim.checker.lives[node.id].role is Role.StateLeader]
@@ -64,7 +64,7 @@ class Workload:
             if (node := self._pick()) is not None:
                 self.propose_to(node)
 
-    def propose_to(self, node: Node) -> bytes | None:
+    def propose_to(self, node: SimNode) -> bytes | None:
         """A write that is unlike any other; None if it was dropped."""
         sim = self.sim
         self.sent += 1
@@ -85,7 +85,7 @@ class Workload:
         if (node := self._pick()) is not None:
             self.read_from(node)
 
-    def read_from(self, node: Node) -> bytes | None:
+    def read_from(self, node: SimNode) -> bytes | None:
         """A read that is unlike any other; None if it was dropped."""
         sim = self.sim
         self.sent += 1
@@ -105,7 +105,7 @@ class Workload:
             leave = self.sim.random.random() < (0.7 if joint else 0.03)
             self.change_at(node, None if leave else self._any_change())
 
-    def change_at(self, node: Node, asked: AnyConfChange | None) -> None:
+    def change_at(self, node: SimNode, asked: AnyConfChange | None) -> None:
         """Propose it there."""
         self.sim.note(f"change {node.id} {asked!r}")
         try:
