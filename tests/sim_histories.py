@@ -7,7 +7,8 @@ from dataclasses import replace
 from pyraft import BasicStatus, Config, MemoryStorage, NullLogger, RawNode, Role, SoftState
 from raftpb.enums import ENTRY_NORMAL, MSG_APP, EntryType
 from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
-from rafttest.sim.checker.safety import Checker, Limits
+from rafttest.sim.checker.history import Limits
+from rafttest.sim.checker.safety import Checker
 from rafttest.sim.cluster.disk import SimDisk
 
 START = Snapshot(b"beginning", SnapshotMetadata(ConfState((1, 2, 3)), 2, 1))

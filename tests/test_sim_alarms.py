@@ -14,9 +14,10 @@ from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.network import Envelope
 from rafttest.sim.directed.schedule import FIRST, DirectedSchedule
+from rafttest.sim.draw import draw
 from rafttest.sim.load import liveness_phase
-from rafttest.sim.observer import Observer
-from rafttest.sim.options import Options, draw
+from rafttest.sim.observer import Observer, Watched
+from rafttest.sim.options import Options
 from rafttest.sim.run import run
 from rafttest.sim.schedule import TICK
 from rafttest.sim.simulation import Simulation
@@ -125,7 +126,8 @@ class LateInvitation(Observer):
     def __init__(self, moments: int) -> None:
         self._moments = moments
 
-    def begins(self, sim: Simulation) -> None:
+    def begins(self, sim: Watched) -> None:
+        assert isinstance(sim, Simulation)
         sim.schedule.after(sim.options.ticks * TICK - 1, lambda: self._invite(sim))
 
     def _invite(self, sim: Simulation) -> None:

@@ -17,10 +17,11 @@ from rafttest.sim.cluster import frame, log_file, snapshot_stream
 from rafttest.sim.cluster.disk import READ, SYNC, WRITE, SimDisk, SimDiskError
 from rafttest.sim.cluster.frame import DamagedError, decode_frame, encode_frame, flip
 from rafttest.sim.cluster.snapshot_stream import Piece, Streams
+from rafttest.sim.draw import draw
 from rafttest.sim.load.disk_loss import HARMLESS, NOTICED, UNNOTICED, DiskLoss
 from rafttest.sim.load.nemesis import Nemesis, add_node
 from rafttest.sim.load.workload import Workload
-from rafttest.sim.options import WIPED, Options, draw, faults_of, without
+from rafttest.sim.options import WIPED, Options, faults_of, without
 from rafttest.sim.run import run
 from rafttest.sim.schedule import TICK, Schedule
 from rafttest.sim.simulation import Simulation

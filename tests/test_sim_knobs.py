@@ -19,7 +19,8 @@ from pyraft.types import LEASE_BASED, SAFE
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
 from rafttest.sim.checker.laws import LAWS
 from rafttest.sim.cluster.disk import WRITE, SimDisk, SimDiskError
-from rafttest.sim.options import KNOBS_OFF, LEASE_KNOBS_OFF, Options, config_of, draw, laws_off
+from rafttest.sim.draw import draw
+from rafttest.sim.options import KNOBS_OFF, LEASE_KNOBS_OFF, Options, config_of, laws_off
 from rafttest.sim.run import run
 
 SIM = Path(rafttest.sim.__path__[0])

@@ -19,9 +19,9 @@ from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import READ, SimDisk, SimDiskError
 from rafttest.sim.cluster.frame import encode_frame
 from rafttest.sim.cluster.network import Envelope
+from rafttest.sim.draw import draw
 from rafttest.sim.load.nemesis import Nemesis, add_node
 from rafttest.sim.load.workload import Workload
-from rafttest.sim.options import draw
 from rafttest.sim.simulation import Simulation
 
 ROOT = Path(__file__).parents[1]

@@ -17,7 +17,7 @@ from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, Snaps
 from rafttest.sim.checker import oracle
 from rafttest.sim.cluster.disk import EVERYTHING, NOTHING, SOME, SimDisk, copy_of, term_on
 from rafttest.sim.cluster.network import Envelope, Packet, SimNetwork
-from rafttest.sim.options import draw
+from rafttest.sim.draw import draw
 from rafttest.sim.schedule import TICK, Schedule
 
 TRANSITIONS = list(ConfChangeTransition)

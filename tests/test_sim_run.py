@@ -17,7 +17,8 @@ from rafttest.sim.checker.determinism import check_repeats
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import READ, SYNC, WRITE, SimDisk
 from rafttest.sim.corpus import CORPUS, Case
-from rafttest.sim.options import HAPPENINGS, draw, faults_of
+from rafttest.sim.draw import draw
+from rafttest.sim.options import HAPPENINGS, faults_of
 from rafttest.sim.run import SimResult, run
 from rafttest.sim.shrink import Run, Shrinker
 

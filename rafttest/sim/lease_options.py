@@ -19,10 +19,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from rafttest.sim.options import Options
+from rafttest.sim.options import Options
 
 _SPARED: Final = ("pause",)
 _WANTED: Final = {"read": 1, "partition": 60, "client": 1}

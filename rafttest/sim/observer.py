@@ -1,23 +1,36 @@
-"""Observer: who watches a run, and must not touch it. A run without one pays a comparison an event.
+"""Observer: watches a run and must not touch it. A run without one pays a comparison an event.
 
-A viewer derives from it. It may read whatever it likes of the simulation and its nodes, but draws nothing from their
-random numbers and changes nothing, so that a watched run has the same trace hash.
+A viewer derives from it. It may read the simulation and its nodes, but draws nothing from their random numbers and
+changes nothing, so that a watched run has the same trace hash.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import Protocol
 
 from raftpb.message import Message
+from rafttest.sim.node_view import NodeView
+from rafttest.sim.options import Options
+from rafttest.sim.schedule import Schedule
 
-if TYPE_CHECKING:
-    from rafttest.sim.simulation import Simulation
+
+class Watched(Protocol):
+    """A simulation, as an observer sees it."""
+
+    options: Options
+    schedule: Schedule
+
+    @property
+    def nodes(self) -> Mapping[int, NodeView]:
+        """All nodes, ascending by id."""
+        ...
 
 
 class Observer:
-    """Told of everything, each time before it happens unless it says otherwise."""
+    """Receives every event, each before it happens unless its text says otherwise."""
 
-    def begins(self, sim: Simulation) -> None:
+    def begins(self, sim: Watched) -> None:
         """A run begins in this simulation, which has no nodes yet."""
 
     def noted(self, text: str, m: Message | None) -> None:

@@ -7,13 +7,14 @@ from typing import Final
 
 from rafttest.sim.checker.oracle import members_of
 from rafttest.sim.checker.violation import Violation
+from rafttest.sim.draw import draw
 from rafttest.sim.load.disk_loss import UNNOTICED, DiskLoss
 from rafttest.sim.load.liveness_phase import LivenessPhase
 from rafttest.sim.load.nemesis import Nemesis, add_node
 from rafttest.sim.load.scenarios import tell
 from rafttest.sim.load.workload import Workload
 from rafttest.sim.observer import Observer
-from rafttest.sim.options import FEWEST_EVENTS, FEWEST_TICKS, Options, draw, laws_off
+from rafttest.sim.options import FEWEST_EVENTS, FEWEST_TICKS, Options, laws_off
 from rafttest.sim.schedule import TICK
 from rafttest.sim.simulation import Simulation
 

@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from rafttest.sim.options import Options, draw, faults_of, without
+from rafttest.sim.draw import draw
+from rafttest.sim.options import Options, faults_of, without
 
 _CLIENTS: Final = ("propose", "client", "read", "retry", "oversized")
 _LEAST_TICKS: Final = 5

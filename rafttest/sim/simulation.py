@@ -1,104 +1,46 @@
-"""Simulation: what everybody in a simulation shares: time, chance, the network, the checker, and the record of the
-run.
-"""
+"""Simulation: the nodes, the network between them, and what becomes of each message."""
 
 from __future__ import annotations
 
-import hashlib
 from random import Random
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from raftpb.enums import ENTRY_NORMAL, MSG_PROP, MSG_SNAP
-from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
-from rafttest.sim.checker import history, oracle
-from rafttest.sim.checker.safety import Checker, Limits
+from raftpb.enums import MSG_PROP, MSG_SNAP
+from raftpb.message import Message
+from rafttest.sim.checker import oracle
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import SimDiskError
 from rafttest.sim.cluster.frame import DamagedError, decode_frame
 from rafttest.sim.cluster.network import Envelope, Packet, SimNetwork
+from rafttest.sim.cluster.node import SimNode
 from rafttest.sim.cluster.snapshot_stream import Piece
-from rafttest.sim.cluster.state_machine import Machines
+from rafttest.sim.context import Context, describe
 from rafttest.sim.load.clients import Clients
-from rafttest.sim.options import MAX_PROPOSAL_BYTES, Options
-from rafttest.sim.schedule import TICK, Schedule
-
-if TYPE_CHECKING:
-    from rafttest.sim.cluster.node import SimNode
-    from rafttest.sim.observer import Observer
+from rafttest.sim.options import Options
+from rafttest.sim.schedule import TICK
 
 
-class Simulation:
-    """One simulation's surroundings. `nodes` ascends by id."""
+class Simulation(Context):
+    """One cluster under one seed."""
 
     def __init__(self, options: Options) -> None:
-        founders = ConfState(tuple(range(1, options.voters + 1)))
-        state = history.digest_after(b"", 0, 0, ENTRY_NORMAL, b"")
-        self.start: Final = Snapshot(state, SnapshotMetadata(founders, 2, 1))
-        self.options = options
-        self.random = Random(options.seed + (1 << 64))
-        self.schedule = Schedule()
-        chance = Random(f"{options.seed} network")
-        self.network = SimNetwork(self.schedule, chance, options, self._arrive, self._lost, self.count)
-        limits = Limits(
-            options.max_size_per_msg,
-            options.max_uncommitted_entries_size + MAX_PROPOSAL_BYTES,
-            options.max_pending_reads,
-            options.max_inflight_msgs,
-            options.election_tick,
-        )
-        self.checker = Checker(self.start, limits, options.lease_reads)
-        self.machines = Machines()
-        self.clients = Clients(self)
-        self.nodes: dict[int, SimNode] = {}
+        super().__init__(options)
+        rng = Random(f"{options.seed} network")
+        self.network = SimNetwork(self.schedule, rng, options, self._arrive, self._lost, self.count)
+        self.clients: Clients = Clients(self)
+        self._nodes: dict[int, SimNode] = {}
         size = options.voters + options.spares
         self.absent: Final = range(size - options.never_started + 1, size + 1)
         """The nodes that never start."""
-        self.is_calm = False
-        self.healed = 0
-        """The moment when faults ended."""
-        self.is_led = False
-        """Faults are over and all members follow one leader."""
-        self.has_suspicion = False
-        """Some node suspects that a log has lost entries."""
-        self.counts: dict[str, int] = {}
-        self.events = 0
-        self._hash = hashlib.blake2b(digest_size=16)
-        self.recent: list[str] = []
-        self.keeps_all = False
-        self.observer: Observer | None = None
 
-    def count(self, what: str, many: int = 1) -> None:
-        """Something was reached."""
-        self.counts[what] = self.counts.get(what, 0) + many
-
-    def note(self, text: str, m: Message | None = None) -> None:
-        """An event, perhaps about a message; the trace is all of them, in order."""
-        if self.observer is not None:
-            self.observer.noted(text, m)
-        self.events += 1
-        line = f"{self.schedule.now} {text}\n"
-        self._hash.update(line.encode())
-        self.recent.append(line)
-        if len(self.recent) > 400 and not self.keeps_all:
-            del self.recent[:200]
-
-    def trace_hash(self) -> str:
-        """Of everything noted so far."""
-        return self._hash.hexdigest()
+    @property
+    def nodes(self) -> dict[int, SimNode]:
+        """All nodes, ascending by id."""
+        return self._nodes
 
     def up(self) -> list[SimNode]:
         """The nodes that run, ascending."""
-        return [node for node in self.nodes.values() if node.is_up]
-
-    def members(self) -> list[int]:
-        """Who takes part by the last committed configuration."""
-        return oracle.members_of(self.checker.conf)
-
-    def send(self, m: Message) -> None:
-        """A message leaves its node."""
-        if self.observer is not None:
-            self.observer.sent(m)
-        self.network.send(m)
+        return [node for node in self._nodes.values() if node.is_up]
 
     def step(self, until: int) -> bool:
         """Go to the next thing and do it; False if nothing is left before `until`."""
@@ -173,12 +115,3 @@ class Simulation:
             sender.hear_of_snapshot(m.to, False)
         elif not self.is_calm and self.network.random.random() < 0.1:
             sender.hear_unreachable(m.to)
-
-
-def describe(m: Message) -> str:
-    """A message as one word of the trace."""
-    snapshot = "" if m.snapshot is None else f" snapshot={m.snapshot.metadata.index}"
-    return (
-        f"{m.type.name} {m.from_}->{m.to} term={m.term} at=({m.log_term},{m.index}) entries={len(m.entries)} "
-        f"commit={m.commit} reject={int(m.reject)} hint={m.reject_hint} context={m.context.hex()}{snapshot}"
-    )

@@ -11,10 +11,9 @@ from typing import Final
 
 from pyraft import RaftError, RawNode
 from raftpb.message import Message
-from rafttest.sim.observer import Observer
+from rafttest.sim.observer import Observer, Watched
 from rafttest.sim.run import SimResult, run
 from rafttest.sim.schedule import TICK
-from rafttest.sim.simulation import Simulation
 from rafttest.view.inspect import Inspector
 from rafttest.view.timeline import WORLD, Kind, NodeState, Recorder, Section, Timeline
 
@@ -67,7 +66,7 @@ class _SeedWatcher(Observer):
         self.timeline = Timeline(f"seed {seed}", unit="tick", moments_per_tick=TICK)
         self.recorder = Recorder(self.timeline, self._look)
         self._inspector = Inspector()
-        self._sim: Simulation | None = None
+        self._sim: Watched | None = None
         self._arriving: tuple[int, Message, Message] | None = None
         """The receiver, what was sent and what is received, of the message that is noted next."""
         self._dead: dict[int, RawNode] = {}
@@ -77,7 +76,7 @@ class _SeedWatcher(Observer):
     def _now(self) -> int:
         return self._sim.schedule.now if self._sim is not None else 0
 
-    def begins(self, sim: Simulation) -> None:
+    def begins(self, sim: Watched) -> None:
         self._sim = sim
         self.timeline.sections.append(Section(0, "faults"))
 

@@ -6,7 +6,7 @@ Looks only, and looks twice only at what is rare: a run pays a dictionary look-u
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pyraft import AbortedRead, BasicStatus, ProgressState, ReadState, Ready, Role
 from raftpb.enums import (
@@ -24,11 +24,10 @@ from raftpb.enums import (
 )
 from raftpb.message import ConfState, Entry, Message
 from rafttest.sim.checker import oracle
+from rafttest.sim.checker.history import Life
 from rafttest.sim.cluster.disk import term_on
-
-if TYPE_CHECKING:
-    from rafttest.sim.checker.history import Life
-    from rafttest.sim.cluster.node import SimNode
+from rafttest.sim.context import Context
+from rafttest.sim.node_view import NodeView
 
 _FORCED: Final = b"CampaignTransfer"
 _PROBE, _REPLICATE, _SNAPSHOT = (
@@ -41,9 +40,9 @@ _PROBE, _REPLICATE, _SNAPSHOT = (
 class Coverage:
     """What one node has been through in its present life."""
 
-    def __init__(self, node: SimNode) -> None:
+    def __init__(self, sim: Context, node: NodeView) -> None:
         self.node = node
-        self.sim = node.sim
+        self.sim = sim
         self._probed: set[int] = set()
         self._woken: set[int] = set()
         self._sent_snapshots: set[int] = set()
@@ -230,7 +229,7 @@ class Coverage:
             return
         self._count("tails replaced")
         self._count("tails of three or more replaced", int(cut > 2))
-        self._count("tails replaced while a write is under way", int(bool(self.node.threads.append_work)))
+        self._count("tails replaced while a write is under way", int(self.node.is_writing()))
         lives, index = self.sim.checker.lives, entries[0].index
         term = life.mirror.term(index)
         holders = [id for id, other in lives.items() if term_on(other.durable, index) == term]
@@ -267,7 +266,7 @@ class Coverage:
         elif before.voters_outgoing and self._joint_since:
             self._count("joint configurations left by a later leader", int(entry.term != self._joint_since))
         if self.node.id not in oracle.members_of(after):
-            self._count("own removals applied with a write under way", int(bool(self.node.threads.append_work)))
+            self._count("own removals applied with a write under way", int(self.node.is_writing()))
         if led and not oracle.is_voter(after, self.node.id):
             steps_down = self.node.raw.basic_status().soft_state.role is not Role.StateLeader
             self._count("leaders that removed themselves and stepped down", int(steps_down))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from pyraft import MemoryStorage, Role
 from raftpb.enums import ENTRY_NORMAL, EntryType
-from raftpb.message import ConfState, Entry
+from raftpb.message import ConfState, Entry, Snapshot
 
 
 class Mirror:
@@ -91,6 +91,50 @@ class Truth:
     def is_conf_change(self) -> bool:
         """True for both kinds of membership change."""
         return self.type is not ENTRY_NORMAL
+
+
+class Limits:
+    """What S23 holds the nodes to."""
+
+    def __init__(
+        self,
+        message_bytes: int,
+        uncommitted_bytes: int,
+        pending_reads: int,
+        inflight: int,
+        transfer_ticks: int = 1 << 20,
+    ) -> None:
+        self.message_bytes = message_bytes
+        self.uncommitted_bytes = uncommitted_bytes
+        self.pending_reads = pending_reads
+        self.inflight = inflight
+        self.transfer_ticks = transfer_ticks
+
+
+class History:
+    """What all laws share. `start` is what every founding member begins with."""
+
+    def __init__(self, start: Snapshot, limits: Limits) -> None:
+        base = start.metadata
+        self.limits = limits
+        self.leaders: dict[int, int] = {}
+        self.contents: dict[tuple[int, int], Content] = {}
+        self.truth: dict[int, Truth] = {}
+        self.states: dict[int, bytes] = {base.index: start.data}
+        self.confs: dict[int, ConfState] = {base.index: base.conf_state}
+        """The configuration after each committed membership change, by its index."""
+        self.conf = base.conf_state
+        self.base = base.index
+        self.highest = base.index
+        """The highest index that any node ever knew to be committed."""
+        self.last_promise: dict[int, tuple[int, int, int]] = {}
+        self.lives: dict[int, Life] = {}
+        self.read_floors: dict[bytes, tuple[int, int, int]] = {}
+        self.proposed: set[bytes] = {b""}
+        self.acked: set[bytes] = set()
+        self.reads_checked = 0
+        self.lost: set[int] = set()
+        """Nodes whose disk has lost what it had promised to keep; nothing is expected of it."""
 
 
 def digest_after(before: bytes, index: int, term: int, type: EntryType, data: bytes) -> bytes:

@@ -5,7 +5,7 @@ Whatever a leader sends becomes known as its log: an acknowledgement is judged a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pyraft.types import encoded_size
 from raftpb.enums import (
@@ -21,12 +21,9 @@ from raftpb.enums import (
 )
 from raftpb.message import Message
 from rafttest.sim.checker import oracle
+from rafttest.sim.checker.history import History, Life
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import term_on
-
-if TYPE_CHECKING:
-    from rafttest.sim.checker.history import Life
-    from rafttest.sim.checker.safety import Checker
 
 _OF_LEADERS: Final = (MSG_APP, MSG_HEARTBEAT, MSG_SNAP, MSG_TIMEOUT_NOW)
 
@@ -34,8 +31,8 @@ _OF_LEADERS: Final = (MSG_APP, MSG_HEARTBEAT, MSG_SNAP, MSG_TIMEOUT_NOW)
 class MessageLaws:
     """Judges what leaves the nodes."""
 
-    def __init__(self, checker: Checker) -> None:
-        self.checker = checker
+    def __init__(self, history: History) -> None:
+        self.history = history
         self.votes: dict[tuple[int, int], int] = {}
         """Whom a node promised its vote, by node and term."""
         self.leader_logs: dict[tuple[int, int], int] = {}
@@ -56,9 +53,9 @@ class MessageLaws:
             self._check_vote(n, life, m)
 
     def _check_leader(self, n: int, life: Life, m: Message) -> None:
-        if self.checker.leaders.get(m.term) != n:
+        if self.history.leaders.get(m.term) != n:
             raise Violation(
-                "S1", f"node {n} sends {m.type} of term {m.term}, led by {self.checker.leaders.get(m.term)}"
+                "S1", f"node {n} sends {m.type} of term {m.term}, led by {self.history.leaders.get(m.term)}"
             )
         if m.type is MSG_APP:
             self._check_append(n, m)
@@ -88,13 +85,13 @@ class MessageLaws:
         """True if a leader of `term` may believe that node `m` has its entry at `index`: the disk of `m` has one there,
         or has gone on to a later term, or has been lost.
         """
-        other = self.checker.lives.get(m)
-        if other is None or index <= self.checker.base or m in self.checker.lost:
+        other = self.history.lives.get(m)
+        if other is None or index <= self.history.base or m in self.history.lost:
             return True
         return other.durable.initial_state()[0].term > term or term_on(other.durable, index) is not None
 
     def _check_append(self, n: int, m: Message) -> None:
-        if len(m.entries) > 1 and encoded_size(m.entries) > self.checker.limits.message_bytes:
+        if len(m.entries) > 1 and encoded_size(m.entries) > self.history.limits.message_bytes:
             raise Violation("S23", f"node {n} sends {encoded_size(m.entries)} bytes of entries at once")
         index, term = m.index, m.log_term
         self._note(n, m.term, index, term)
@@ -116,10 +113,10 @@ class MessageLaws:
         durable = life.durable
         if durable.initial_state()[0].term < m.term:
             raise Violation("S3", f"node {n} answers in term {m.term}, its disk is at {durable.initial_state()[0]}")
-        if m.reject or m.index <= self.checker.base or durable.initial_state()[0].term > m.term:
+        if m.reject or m.index <= self.history.base or durable.initial_state()[0].term > m.term:
             # In a later term the entry may be gone already: a new leader replaced it before the write began.
             return
-        truth = self.checker.truth.get(m.index)
+        truth = self.history.truth.get(m.index)
         expected = self.leader_logs.get((m.term, m.index), truth.term if truth is not None else None)
         if expected is None:
             raise Violation("S13", f"node {n} acknowledges {m.index} in term {m.term}, which was never sent to it")

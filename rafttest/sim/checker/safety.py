@@ -28,7 +28,7 @@ from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL, MSG_PROP
 from raftpb.message import ConfState, Entry, Message, Snapshot
 from rafttest.sim.checker import oracle
 from rafttest.sim.checker.clients import Once
-from rafttest.sim.checker.history import Content, Life, Mirror, Truth, digest_after
+from rafttest.sim.checker.history import Content, History, Life, Limits, Mirror, Truth, digest_after
 from rafttest.sim.checker.messages import MessageLaws
 from rafttest.sim.checker.violation import Violation, demand
 from rafttest.sim.cluster.disk import term_on
@@ -39,48 +39,11 @@ _ALL_EVERY: Final = 64
 _CAMPAIGNING: Final = (Role.StatePreCandidate, Role.StateCandidate, Role.StateLeader)
 
 
-class Limits:
-    """What S23 holds the nodes to."""
-
-    def __init__(
-        self,
-        message_bytes: int,
-        uncommitted_bytes: int,
-        pending_reads: int,
-        inflight: int,
-        transfer_ticks: int = 1 << 20,
-    ) -> None:
-        self.message_bytes = message_bytes
-        self.uncommitted_bytes = uncommitted_bytes
-        self.pending_reads = pending_reads
-        self.inflight = inflight
-        self.transfer_ticks = transfer_ticks
-
-
-class Checker:
+class Checker(History):
     """The whole history, judged as it happens. `start` is what every founding member begins with."""
 
     def __init__(self, start: Snapshot, limits: Limits, reads_by_lease: bool = False) -> None:
-        base = start.metadata
-        self.limits = limits
-        self.leaders: dict[int, int] = {}
-        self.contents: dict[tuple[int, int], Content] = {}
-        self.truth: dict[int, Truth] = {}
-        self.states: dict[int, bytes] = {base.index: start.data}
-        self.confs: dict[int, ConfState] = {base.index: base.conf_state}
-        """The configuration after each committed membership change, by its index."""
-        self.conf = base.conf_state
-        self.base = base.index
-        self.highest = base.index
-        """The highest index that any node ever knew to be committed."""
-        self.last_promise: dict[int, tuple[int, int, int]] = {}
-        self.lives: dict[int, Life] = {}
-        self.read_floors: dict[bytes, tuple[int, int, int]] = {}
-        self.proposed: set[bytes] = {b""}
-        self.acked: set[bytes] = set()
-        self.reads_checked = 0
-        self.lost: set[int] = set()
-        """Nodes whose disk has lost what it had promised to keep; nothing is expected of it."""
+        super().__init__(start, limits)
         self.read_law = "S17" if reads_by_lease else "S16"
         self.once = Once()
         self.messages = MessageLaws(self)

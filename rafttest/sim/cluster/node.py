@@ -28,9 +28,9 @@ from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import READ, CheckedReads, SimDisk, SimDiskError, term_on
 from rafttest.sim.cluster.state_machine import decode
 from rafttest.sim.cluster.storage_threads import Threads
+from rafttest.sim.context import Context, describe
 from rafttest.sim.options import config_of
 from rafttest.sim.schedule import TICK, Action
-from rafttest.sim.simulation import Simulation, describe
 
 _PROGRESS_EVERY = 16
 _REFUSAL_EVERY = 8
@@ -39,7 +39,7 @@ _REFUSAL_EVERY = 8
 class SimNode:
     """A node, its disk and its application; the disk alone survives a crash."""
 
-    def __init__(self, sim: Simulation, id: int, disk: SimDisk) -> None:
+    def __init__(self, sim: Context, id: int, disk: SimDisk) -> None:
         self.sim = sim
         self.id = id
         self.disk = disk
@@ -74,7 +74,7 @@ class SimNode:
         self.waiting.clear()
         self.reads_waiting: list[tuple[int, bytes]] = []
         self.started = sim.schedule.now
-        self.coverage = Coverage(self)
+        self.coverage = Coverage(sim, self)
         sim.checker.booted(self.id, self.boot, self.disk.durable, self.disk.cache, self.conf)
         sim.note(f"start {self.id}")
         sim.count("starts")
@@ -93,6 +93,14 @@ class SimNode:
         knobs = o.own_knobs[self.id - 1] if has_own else (o.pre_vote, o.check_quorum)
         self.has_check_quorum = knobs[1]
         return RawNode(config_of(o, self.id, storage, Random(self.random.randrange(1 << 32)), knobs))
+
+    def is_writing(self) -> bool:
+        """True if the append thread has work."""
+        return bool(self.threads.append_work)
+
+    def asking_for_read(self) -> None:
+        """Note for the coverage that a read is asked for next."""
+        self.coverage.asking_for_read()
 
     def crash(self) -> None:
         """Stop in the midst of everything."""

@@ -5,21 +5,66 @@ and at its own pace. The core is told their answers, some of them twice.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from random import Random
+from typing import Protocol
 
-from pyraft import StepError
-from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, HardState, Message
-from rafttest.sim.schedule import TICK
-from rafttest.sim.simulation import describe
+from pyraft import RawNode, StepError
+from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, HardState, Message, Snapshot
+from rafttest.sim.cluster.disk import SimDisk
+from rafttest.sim.context import Context, describe
+from rafttest.sim.schedule import TICK, Action
 
-if TYPE_CHECKING:
-    from rafttest.sim.cluster.node import SimNode
+
+class ThreadedNode(Protocol):
+    """What the threads do on their node."""
+
+    id: int
+    raw: RawNode
+    disk: SimDisk
+    random: Random
+    sim: Context
+
+    def send(self, m: Message) -> None:
+        """Let a message leave."""
+        ...
+
+    def settle(self) -> None:
+        """Show the checker what came of a call, and see to the work."""
+        ...
+
+    def observe(self) -> None:
+        """Show the checker what became of the core."""
+        ...
+
+    def sync(self) -> None:
+        """Make durable what was written."""
+        ...
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Give the application a snapshot."""
+        ...
+
+    def apply(self, entry: Entry) -> None:
+        """Give the application a committed entry."""
+        ...
+
+    def crashes_here(self, where: str) -> bool:
+        """True if it crashes at this moment, by chance."""
+        ...
+
+    def later(self, moments: int, action: Action) -> None:
+        """Do it after so many moments, unless the node has crashed by then."""
+        ...
+
+    def duration(self, most: int) -> int:
+        """How long something takes now that takes up to so many moments."""
+        ...
 
 
 class Threads:
     """The two threads of one life of a node."""
 
-    def __init__(self, node: SimNode) -> None:
+    def __init__(self, node: ThreadedNode) -> None:
         self.node = node
         self.append_work: deque[Message] = deque()
         self.apply_work: deque[Message] = deque()

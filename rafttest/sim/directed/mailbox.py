@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from raftpb.enums import MessageType
 from raftpb.message import Message
-from rafttest.sim.simulation import describe
+from rafttest.sim.context import describe
 
 
 class ScheduleError(ValueError):

@@ -42,13 +42,13 @@ from raftpb.confchange import ConfChangeV2, parse_changes
 from raftpb.enums import ENTRY_NORMAL, TRANSITION_AUTO, ConfChangeTransition
 from raftpb.message import ConfState, Message, Snapshot, SnapshotMetadata
 from rafttest.sim.checker import oracle
-from rafttest.sim.checker.history import digest_after
-from rafttest.sim.checker.safety import Checker, Limits
+from rafttest.sim.checker.history import Limits, digest_after
+from rafttest.sim.checker.safety import Checker
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import SimDisk, copy_of
+from rafttest.sim.context import describe
 from rafttest.sim.directed.mailbox import Mailbox, ScheduleError
 from rafttest.sim.directed.manual_node import Knobs, ManualNode
-from rafttest.sim.simulation import describe
 
 FIRST: Final = 3
 """Index of the first entry: every founding member begins with a snapshot at 2, of term 1."""

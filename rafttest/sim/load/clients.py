@@ -8,17 +8,15 @@ applied there and reads the node's own machine. A read that gets no answer count
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from pyraft import ProposalDroppedError, ReadDroppedError
 from rafttest.linearizability import Get, Operation, Put
 from rafttest.sim.checker.clients import KvOperation, check_linearizable
 from rafttest.sim.cluster.state_machine import KvRequest
+from rafttest.sim.context import Context
+from rafttest.sim.node_view import NodeView
 from rafttest.sim.schedule import TICK
-
-if TYPE_CHECKING:
-    from rafttest.sim.cluster.node import SimNode
-    from rafttest.sim.simulation import Simulation
 
 _CLIENTS: Final = 5
 _KEYS: Final = 4
@@ -52,7 +50,7 @@ class Clients:
     two are equal.
     """
 
-    def __init__(self, sim: Simulation) -> None:
+    def __init__(self, sim: Context) -> None:
         self.sim = sim
         self.clients = [_Client(id) for id in range(1, _CLIENTS + 1)]
         self.keys = sim.options.seed % _KEYS + 1
@@ -66,14 +64,14 @@ class Clients:
 
     # -- what clients do
 
-    def act(self, node: SimNode) -> None:
+    def act(self, node: NodeView) -> None:
         """Some idle client does something, at `node` first."""
         random = self.sim.random
         client = random.choice(self.clients)
         if client.is_idle() and len(self.history) < _MOST:
             self._begin(client, node, random.randrange(self.keys), random.random() < 0.5)
 
-    def read_key(self, node: SimNode, key: int) -> bytes | None:
+    def read_key(self, node: NodeView, key: int) -> bytes | None:
         """Somebody reads at `node` and waits for as long as it takes; None if the node cannot take it."""
         client = _Client(0)
         client.is_patient = True
@@ -88,7 +86,7 @@ class Clients:
         """How many clients wait for an answer."""
         return sum(not client.is_idle() for client in self.clients)
 
-    def _begin(self, client: _Client, node: SimNode, key: int, is_write: bool) -> None:
+    def _begin(self, client: _Client, node: NodeView, key: int, is_write: bool) -> None:
         client.begin = self._tick()
         client.attempts = 0
         client.may_have_happened = False
@@ -102,7 +100,7 @@ class Clients:
         else:
             self._try_read(client, node)
 
-    def _try_write(self, client: _Client, number: int, node: SimNode) -> None:
+    def _try_write(self, client: _Client, number: int, node: NodeView) -> None:
         sim, request = self.sim, client.write
         if request is None or client.number != number:
             return
@@ -129,7 +127,7 @@ class Clients:
             sim.count("client writes without answer")
         client.write = None
 
-    def _try_read(self, client: _Client, node: SimNode) -> None:
+    def _try_read(self, client: _Client, node: NodeView) -> None:
         sim = self.sim
         self._sent += 1
         context = b"get %d" % self._sent
@@ -166,7 +164,7 @@ class Clients:
         self.sim.count("client writes acknowledged")
         client.write = None
 
-    def confirm(self, node: SimNode, context: bytes, index: int) -> None:
+    def confirm(self, node: NodeView, context: bytes, index: int) -> None:
         """`node` may answer this read once it has applied everything up to `index`."""
         if context in self._reads:
             if node.applied >= index:
@@ -174,7 +172,7 @@ class Clients:
             else:
                 node.reads_waiting.append((index, context))
 
-    def serve(self, node: SimNode) -> None:
+    def serve(self, node: NodeView) -> None:
         """`node` has applied something; answer what waited for it."""
         still: list[tuple[int, bytes]] = []
         for index, context in node.reads_waiting:
@@ -184,7 +182,7 @@ class Clients:
                 still.append((index, context))
         node.reads_waiting = still
 
-    def answer(self, node: SimNode, context: bytes) -> None:
+    def answer(self, node: NodeView, context: bytes) -> None:
         """`node` reads its machine for a client that still waits."""
         client = self._reads.pop(context, None)
         if client is not None:
@@ -210,7 +208,7 @@ class Clients:
         self.sim.count("histories checked" if is_decided else "histories undecided")
 
 
-def offer(sim: Simulation, node: SimNode, data: bytes) -> bool:
+def offer(sim: Context, node: NodeView, data: bytes) -> bool:
     """Propose `data` at `node`, which will acknowledge it; False if it was dropped. The node is yet to be settled."""
     checker = sim.checker
     checker.proposed.add(data)
@@ -225,12 +223,12 @@ def offer(sim: Simulation, node: SimNode, data: bytes) -> bool:
     return True
 
 
-def ask(sim: Simulation, node: SimNode, context: bytes) -> bool:
+def ask(sim: Context, node: NodeView, context: bytes) -> bool:
     """Ask `node` for a read index; False if it cannot take the question. The node is yet to be settled."""
     checker = sim.checker
     checker.read_invoked(node.id, context)
     try:
-        node.coverage.asking_for_read()
+        node.asking_for_read()
         node.raw.read_index(context)
     except ReadDroppedError as error:
         sim.count(f"reads dropped: {error.reason.name}")
