@@ -41,7 +41,10 @@ MODULES = [
         f"pyraft/{name}.py"
         for name in ("read_queue", "lease", "quota", "quorum", "async_writes", "validation", "bootstrap")
     ),
-    *(f"pyraft/{name}.py" for name in ("status", "ready_builder", "core_state", "rawnode", "describe")),
+    *(
+        f"pyraft/{name}.py"
+        for name in ("status", "ready_builder", "core_state", "arguments", "guard", "rawnode", "describe")
+    ),
     *(f"pyraft/tracker/{name}.py" for name in ("inflights", "progress", "configuration", "tracker")),
     *(f"pyraft/confchange/{name}.py" for name in ("changer", "restore")),
     *(
@@ -79,7 +82,7 @@ def wanted() -> str:
     """What PYRAFT_COMPILE asks for."""
     choice = os.environ.get("PYRAFT_COMPILE", "auto")
     if choice not in {"auto", "1", "0"}:
-        sys.exit(f"PYRAFT_COMPILE is {choice!r}; auto, 1 or 0 are due")
+        sys.exit(f"PYRAFT_COMPILE is {choice!r}; expected auto, 1 or 0")
     if choice == "auto" and (not is_build() or not has_compiler()):
         return "0"
     return choice

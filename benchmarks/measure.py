@@ -120,7 +120,7 @@ def name_of(row: Row) -> str:
 def _number(answer: Answer, key: str) -> int:
     value = answer.get(key)
     if not isinstance(value, int):
-        raise EngineError(f"{key} is {value!r} in an answer; a number is due")
+        raise EngineError(f"{key} is {value!r} in an answer; expected a number")
     return value
 
 

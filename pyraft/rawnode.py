@@ -15,10 +15,10 @@ Source: etcd rawnode.go.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import NoReturn, final
+from typing import final
 
 from pyraft import validation
+from pyraft.arguments import check_change, check_config, check_id
 from pyraft.bootstrap import Peer, bootstrap, check_bootstrap
 from pyraft.config import Config
 from pyraft.core import acks, durability, election, membership, roles, step
@@ -26,15 +26,14 @@ from pyraft.core.raft import Raft
 from pyraft.core.start import new_raft
 from pyraft.core_state import CoreState, export_state, import_state
 from pyraft.errors import (
-    ConfChangeError,
     DropReason,
     ForwardedProposalDroppedError,
     MisuseError,
-    NodeFailedError,
     ProposalDroppedError,
     ReadDroppedError,
     StepError,
 )
+from pyraft.guard import Guard
 from pyraft.ready import Ready
 from pyraft.ready_builder import ReadyBuilder, acknowledge, build_ready, count_changes, has_ready, note_reported
 from pyraft.status import BasicStatus, Status, basic_status_of, status_of
@@ -50,7 +49,7 @@ from pyraft.types import (
     u64,
 )
 from raftpb.codec import encode_conf_change, encode_conf_change_v2
-from raftpb.confchange import AnyConfChange, ConfChange, ConfChangeSingle, ConfChangeV2
+from raftpb.confchange import AnyConfChange, ConfChange, ConfChangeV2
 from raftpb.enums import (
     ENTRY_CONF_CHANGE,
     ENTRY_CONF_CHANGE_V2,
@@ -61,8 +60,6 @@ from raftpb.enums import (
     MSG_SNAP,
     MSG_STORAGE_APPEND_RESP,
     MSG_STORAGE_APPLY_RESP,
-    ConfChangeTransition,
-    ConfChangeType,
 )
 from raftpb.message import ConfState, Entry, Message
 
@@ -80,12 +77,11 @@ class RawNode:
     """
 
     def __init__(self, config: Config, state: CoreState | None = None) -> None:
-        _check_config(config)
+        check_config(config)
         self._raft: Raft = new_raft(config) if state is None else Raft(config)
         self._builder: ReadyBuilder = ReadyBuilder()
         self._max_entry_size: u64 = config.max_entry_size if config.max_entry_size != 0 else NO_LIMIT
-        self._closed = False
-        self._failure: BaseException | None = None
+        self._guard: Guard = Guard(self._raft)
         if state is None:
             note_reported(self._raft, self._builder)
         else:
@@ -95,8 +91,8 @@ class RawNode:
 
     def has_ready(self) -> bool:
         """True if `ready` has anything to hand out."""
-        if self._closed:
-            self._refuse()
+        if self._guard.is_closed:
+            self._guard.refuse()
         return has_ready(self._raft, self._builder)
 
     def ready(self) -> Ready:
@@ -104,17 +100,17 @@ class RawNode:
 
         Raises MisuseError if the previous Ready was not followed by `advance` (unless writes are asynchronous).
         """
-        if self._closed:
-            self._refuse()
+        if self._guard.is_closed:
+            self._guard.refuse()
         if self._builder.awaits_advance:
             raise MisuseError("advance() the previous Ready first")
-        self._closed = True
+        self._guard.is_closed = True
         try:
             made = build_ready(self._raft, self._builder)
         except BaseException as error:
-            self._fail(error)
+            self._guard.fail(error)
             raise
-        self._closed = False
+        self._guard.is_closed = False
         return made
 
     def advance(self) -> None:
@@ -122,21 +118,21 @@ class RawNode:
 
         Raises MisuseError if no Ready is waiting for it, or writes are asynchronous.
         """
-        if self._closed:
-            self._refuse()
+        if self._guard.is_closed:
+            self._guard.refuse()
         if self._raft.async_storage_writes:
             raise MisuseError(
                 "advance() has no meaning with async_storage_writes; step_storage() the responses instead"
             )
         if not self._builder.awaits_advance:
             raise MisuseError("advance() without a Ready; call ready() first")
-        self._closed = True
+        self._guard.is_closed = True
         try:
             acknowledge(self._raft, self._builder)
         except BaseException as error:
-            self._fail(error)
+            self._guard.fail(error)
             raise
-        self._closed = False
+        self._guard.is_closed = False
 
     # -- time and messages
 
@@ -147,26 +143,26 @@ class RawNode:
         Raises ValueError if `count` is negative, TypeError if it is no integer.
         """
         if not isinstance(count, int) or isinstance(count, bool):
-            raise TypeError(f"count is {count!r}; a number of ticks is due")
+            raise TypeError(f"count is {count!r}; expected a number of ticks")
         if count < 0:
             raise ValueError(f"count is {count}; time does not run backwards")
-        if self._closed:
-            self._refuse()
+        if self._guard.is_closed:
+            self._guard.refuse()
         r = self._raft
         left: u64 = r.election_timeout
         if count < NO_LIMIT:  # a larger one might not even fit
             asked: u64 = count
             if asked < left:
                 left = asked
-        self._closed = True
+        self._guard.is_closed = True
         try:
             while left > 0:
                 step.tick(r)
                 left -= 1
         except BaseException as error:
-            self._fail(error)
+            self._guard.fail(error)
             raise
-        self._closed = False
+        self._guard.is_closed = False
 
     def step(self, m: Message) -> None:
         """Take a message from the network.
@@ -174,8 +170,8 @@ class RawNode:
         Raises StepError, and nothing has changed, if it is none that a node of this group could have sent, or if it
         passes on a proposal that was dropped here. Treat `m` as a value from then on.
         """
-        if self._closed:
-            self._refuse()
+        if self._guard.is_closed:
+            self._guard.refuse()
         if not isinstance(m, Message):
             raise TypeError(f"step() takes a Message, not {m!r}")
         r = self._raft
@@ -186,7 +182,7 @@ class RawNode:
             raise
         dropped: DropReason | None = None
         refusal: StepError | None = None
-        self._closed = True
+        self._guard.is_closed = True
         try:
             t = m.type
             if t is MSG_PROP:
@@ -200,9 +196,9 @@ class RawNode:
             else:
                 step.step(r, m)
         except BaseException as error:
-            self._fail(error)
+            self._guard.fail(error)
             raise
-        self._closed = False
+        self._guard.is_closed = False
         if refusal is not None:
             r.anomalies.refused_messages += 1
             raise refusal
@@ -216,16 +212,15 @@ class RawNode:
 
         Raises StepError, and nothing has changed, if it is no such response.
         """
-        if self._closed:
-            self._refuse()
+        if self._guard.is_closed:
+            self._guard.refuse()
         if not isinstance(m, Message):
             raise TypeError(f"step_storage() takes a Message, not {m!r}")
         r = self._raft
         if not r.async_storage_writes:
             raise MisuseError("step_storage() needs Config.async_storage_writes; call advance() instead")
         validation.check_storage_answer(r, m)
-        self._closed = True
-        try:
+        with self._guard:
             if m.type is MSG_STORAGE_APPEND_RESP:
                 self._take_append_answer(m)
             elif m.type is MSG_STORAGE_APPLY_RESP:
@@ -234,10 +229,6 @@ class RawNode:
                 r.anomalies.ignored_storage_answers += 1  # of a term that this node never was in
             else:
                 step.step(r, m)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._closed = False
 
     def _take_append_answer(self, m: Message) -> None:
         r = self._raft
@@ -271,10 +262,10 @@ class RawNode:
         """
         if not isinstance(data, bytes):
             if not isinstance(data, (bytearray, memoryview)):
-                raise TypeError(f"data is {type(data).__name__}; a bytes-like object is due")
+                raise TypeError(f"data is {type(data).__name__}; expected a bytes-like object")
             data = bytes(data)
-        if self._closed:
-            self._refuse()
+        if self._guard.is_closed:
+            self._guard.refuse()
         self._propose(Entry(ENTRY_NORMAL, 0, 0, data))
 
     def propose_conf_change(self, change: AnyConfChange | None) -> None:
@@ -287,26 +278,26 @@ class RawNode:
         if change is None:
             entry = Entry(ENTRY_CONF_CHANGE_V2)
         elif isinstance(change, ConfChange):
-            _check_change(change)
+            check_change(change)
             entry = Entry(ENTRY_CONF_CHANGE, 0, 0, encode_conf_change(change))
         else:
-            _check_change(change)
+            check_change(change)
             entry = Entry(ENTRY_CONF_CHANGE_V2, 0, 0, encode_conf_change_v2(change))
-        if self._closed:
-            self._refuse()
+        if self._guard.is_closed:
+            self._guard.refuse()
         self._propose(entry)
 
     def _propose(self, entry: Entry) -> None:
         if len(entry.data) > self._max_entry_size:
             raise ProposalDroppedError(DropReason.TOO_LARGE)
         r = self._raft
-        self._closed = True
+        self._guard.is_closed = True
         try:
             dropped = roles.propose(r, r.id, [entry])
         except BaseException as error:
-            self._fail(error)
+            self._guard.fail(error)
             raise
-        self._closed = False
+        self._guard.is_closed = False
         if dropped is not None:
             raise ProposalDroppedError(dropped)
 
@@ -324,22 +315,17 @@ class RawNode:
         version, or one without validation, lets in: skip the entry. TypeError if it is no change, or holds something
         of a wrong type.
         """
-        asked = ConfChangeV2() if change is None else _check_change(change)
-        if self._closed:
-            self._refuse()
+        asked = ConfChangeV2() if change is None else check_change(change)
+        if self._guard.is_closed:
+            self._guard.refuse()
         r = self._raft
         r.changes_applied += 1
         if r.applied_config is not None:
             r.applied_config = membership.config_after(r, r.applied_config, asked)
             return r.applied_config.conf_state()
         config, progress = membership.next_config(r, asked)
-        self._closed = True
-        try:
+        with self._guard:
             membership.switch_to(r, config, progress)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._closed = False
         return config.conf_state()
 
     def read_index(self, context: bytes) -> None:
@@ -353,33 +339,28 @@ class RawNode:
         empty or longer than 256 bytes.
         """
         if not isinstance(context, bytes):
-            raise TypeError(f"context is {type(context).__name__}; bytes are due")
+            raise TypeError(f"context is {type(context).__name__}; expected bytes")
         if not 0 < len(context) <= MAX_CONTEXT_BYTES:
-            raise ValueError(f"context has {len(context)} bytes; between 1 and {MAX_CONTEXT_BYTES} are due")
-        if self._closed:
-            self._refuse()
+            raise ValueError(f"context has {len(context)} bytes; expected between 1 and {MAX_CONTEXT_BYTES}")
+        if self._guard.is_closed:
+            self._guard.refuse()
         r = self._raft
-        self._closed = True
+        self._guard.is_closed = True
         try:
             dropped = roles.read_index(r, r.id, context)
         except BaseException as error:
-            self._fail(error)
+            self._guard.fail(error)
             raise
-        self._closed = False
+        self._guard.is_closed = False
         if dropped is not None:
             raise ReadDroppedError(dropped)
 
     def campaign(self) -> CampaignRefusal | None:
         """Stand for election now; why not, or None if it does."""
-        if self._closed:
-            self._refuse()
-        self._closed = True
-        try:
+        if self._guard.is_closed:
+            self._guard.refuse()
+        with self._guard:
             refusal = election.hup(self._raft, False)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._closed = False
         return refusal
 
     def transfer_leader(self, target: int) -> TransferRefusal | None:
@@ -388,18 +369,13 @@ class RawNode:
 
         Raises TypeError if `target` is no integer.
         """
-        _check_id(target)
-        if self._closed:
-            self._refuse()
+        check_id(target)
+        if self._guard.is_closed:
+            self._guard.refuse()
         if not 0 < target <= MAX_INTEGER:
             return TransferRefusal.UNKNOWN
-        self._closed = True
-        try:
+        with self._guard:
             refusal = roles.transfer_leader(self._raft, target)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._closed = False
         return refusal
 
     def forget_leader(self) -> None:
@@ -408,26 +384,21 @@ class RawNode:
 
         Raises MisuseError with lease-based reads, which rely on votes being refused while a leader may serve.
         """
-        if self._closed:
-            self._refuse()
+        if self._guard.is_closed:
+            self._guard.refuse()
         r = self._raft
         if r.lease_based:
             raise MisuseError("forget_leader() would break the leases that ReadOnlyLeaseBased relies on")
-        self._closed = True
-        try:
+        with self._guard:
             roles.forget_leader(r)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._closed = False
 
     # -- news from the transport
 
     def report_unreachable(self, id: int) -> None:
         """The last message to `id` could not be delivered. Matters on a leader; otherwise ignored."""
-        _check_id(id)
-        if self._closed:
-            self._refuse()
+        check_id(id)
+        if self._guard.is_closed:
+            self._guard.refuse()
         r = self._raft
         progress = r.tracker.find(id) if 0 < id <= MAX_INTEGER else None
         if r.role is LEADER and progress is not None:
@@ -439,11 +410,11 @@ class RawNode:
         """What became of the snapshot sent to `id`. To be called for every MsgSnap, or the follower waits for ever.
         Matters on a leader; otherwise ignored.
         """
-        _check_id(id)
+        check_id(id)
         if not isinstance(status, SnapshotStatus):
-            raise TypeError(f"status is {status!r}; a SnapshotStatus is due")
-        if self._closed:
-            self._refuse()
+            raise TypeError(f"status is {status!r}; expected a SnapshotStatus")
+        if self._guard.is_closed:
+            self._guard.refuse()
         r = self._raft
         progress = r.tracker.find(id) if 0 < id <= MAX_INTEGER else None
         if r.role is LEADER and progress is not None:
@@ -452,13 +423,8 @@ class RawNode:
             self._note("%x: nothing to note about a snapshot to %d", id)
 
     def _note(self, text: str, id: int) -> None:
-        self._closed = True
-        try:
+        with self._guard:
             self._raft.logger.debug(text, self._raft.id, id)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._closed = False
 
     # -- beginnings and insight
 
@@ -468,17 +434,12 @@ class RawNode:
         Raises MisuseError if there are none, one is invalid or listed twice, or the Storage is not empty; TypeError if
         one is no Peer.
         """
-        if self._closed:
-            self._refuse()
+        if self._guard.is_closed:
+            self._guard.refuse()
         peers = list(peers)
         check_bootstrap(self._raft, peers)
-        self._closed = True
-        try:
+        with self._guard:
             bootstrap(self._raft, peers)
-        except BaseException as error:
-            self._fail(error)
-            raise
-        self._closed = False
 
     def status(self) -> Status:
         """Everything worth knowing, as a copy. Never raises, also on a node that has failed."""
@@ -490,8 +451,8 @@ class RawNode:
 
     def export_state(self) -> CoreState:
         """All that this node remembers, as a copy."""
-        if self._closed:
-            self._refuse()
+        if self._guard.is_closed:
+            self._guard.refuse()
         return export_state(self._raft, self._builder)
 
     @classmethod
@@ -500,66 +461,9 @@ class RawNode:
 
         Raises MisuseError if `config` is another node's, TypeError if `state` is no CoreState.
         """
-        _check_config(config)
+        check_config(config)
         if not isinstance(state, CoreState):
             raise TypeError(f"from_state() takes a CoreState, not {state!r}")
         if config.id != state.id:
             raise MisuseError(f"the state is node {state.id}'s, the Config node {config.id}'s")
         return cls(config, state)
-
-    # -- one caller at a time, and none after a failure
-
-    def _refuse(self) -> NoReturn:
-        if self._failure is not None:
-            raise NodeFailedError(self._failure)
-        raise MisuseError("another call is under way: one thread, and no calls from within a callback")
-
-    def _fail(self, error: BaseException) -> None:
-        """Stop for good: promise nothing that may not be so."""
-        self._failure = error
-        r = self._raft
-        r.msgs = []
-        r.msgs_after_append = []
-        r.read_states = []
-        # Where the logger is what failed, or fails as well, the first error is the one to be told.
-        with suppress(Exception):
-            r.logger.error("%x: stopped for good: %s", r.id, error)
-
-
-def _check_config(config: Config) -> None:
-    if not isinstance(config, Config):
-        raise TypeError(f"a RawNode takes a Config, not {config!r}")
-
-
-def _check_change(change: AnyConfChange) -> ConfChangeV2:
-    if not isinstance(change, (ConfChange, ConfChangeV2)):
-        raise TypeError(f"{change!r} is no membership change; a ConfChange or ConfChangeV2 is due")
-    if isinstance(change, ConfChange):
-        _check_number("id", change.id)
-    asked = change.as_v2()
-    context: object = asked.context
-    if not isinstance(context, bytes):
-        raise TypeError(f"context is {context!r}; expected bytes")
-    if not isinstance(asked.transition, ConfChangeTransition):
-        raise TypeError(f"transition is {asked.transition!r}; expected a ConfChangeTransition")
-    steps: tuple[object, ...] = asked.changes  # so that the text below, not the compiler's, says what is wrong
-    for one in steps:
-        if not isinstance(one, ConfChangeSingle):
-            raise TypeError(f"{one!r} is among the steps; expected a ConfChangeSingle")
-        if not isinstance(one.type, ConfChangeType):
-            raise TypeError(f"type is {one.type!r}; expected a ConfChangeType")
-        _check_number("node id", one.node_id)
-    return asked
-
-
-def _check_number(name: str, number: object) -> None:
-    """Check a number in a membership change. Compiled, what is no integer was refused when the change was made."""
-    if not isinstance(number, int) or isinstance(number, bool):
-        raise TypeError(f"{name} is {number!r}; expected an integer in [0, 2^63)")
-    if not 0 <= number <= MAX_INTEGER:
-        raise ConfChangeError(f"{name} {number} is not in [0, 2^63)")
-
-
-def _check_id(id: int) -> None:
-    if not isinstance(id, int) or isinstance(id, bool):
-        raise TypeError(f"id is {id!r}; the id of a node is due")

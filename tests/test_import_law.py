@@ -35,7 +35,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = tuple(
         "core.step",
         "async_writes",
         "ready_builder",
-        "status describe bootstrap validation core_state",
+        "status describe bootstrap validation core_state arguments guard",
         "rawnode",
     )
 )
@@ -55,6 +55,7 @@ DETERMINISTIC: Final = frozenset(
         "mypy_extensions",
         "raftpb",
         "sortedcontainers",
+        "types",
         "typing",
     }
 )

@@ -237,7 +237,7 @@ def test_propose_takes_bytes(data: Any) -> None:
         leading(),
         lambda made: made.raw.propose(data),
         TypeError,
-        rf"^data is {type(data).__name__}; a bytes-like object is due$",
+        rf"^data is {type(data).__name__}; expected a bytes-like object$",
     )
 
 
@@ -290,7 +290,7 @@ def test_a_proposal_may_be_as_large_as_the_limit() -> None:
 
 
 IMPOSSIBLE: dict[str, tuple[Any, type[Exception], str | None]] = {
-    "a number": (3, TypeError, told(r"^3 is no membership change; a ConfChange or ConfChangeV2 is due$")),
+    "a number": (3, TypeError, told(r"^3 is no membership change; expected a ConfChange or ConfChangeV2$")),
     "text": ("v3", TypeError, told("'v3' is no membership change")),
     "a step": (ConfChangeSingle(ADD_NODE, 3), TypeError, told("is no membership change")),
     "an entry": (Entry(), TypeError, told("is no membership change")),
@@ -423,11 +423,11 @@ def test_a_change_that_a_snapshot_brings_already_is_not_applied_on_top_of_it() -
 @pytest.mark.parametrize(
     ("context", "error", "text"),
     [
-        pytest.param("text", TypeError, told(r"^context is str; bytes are due$"), id="text"),
-        pytest.param(None, TypeError, told(r"^context is NoneType; bytes are due$"), id="None"),
-        pytest.param(bytearray(b"x"), TypeError, told(r"^context is bytearray; bytes are due$"), id="what can change"),
-        pytest.param(b"", ValueError, r"^context has 0 bytes; between 1 and 256 are due$", id="empty"),
-        pytest.param(bytes(257), ValueError, r"^context has 257 bytes; between 1 and 256 are due$", id="too long"),
+        pytest.param("text", TypeError, told(r"^context is str; expected bytes$"), id="text"),
+        pytest.param(None, TypeError, told(r"^context is NoneType; expected bytes$"), id="None"),
+        pytest.param(bytearray(b"x"), TypeError, told(r"^context is bytearray; expected bytes$"), id="what can change"),
+        pytest.param(b"", ValueError, r"^context has 0 bytes; expected between 1 and 256$", id="empty"),
+        pytest.param(bytes(257), ValueError, r"^context has 257 bytes; expected between 1 and 256$", id="too long"),
     ],
 )
 def test_read_index(context: Any, error: type[Exception], text: str | None) -> None:
@@ -478,7 +478,7 @@ def test_a_transfer_that_is_not_started_says_why(make: Make, target: int, refusa
 )
 def test_a_transfer_to_what_is_no_id(make: Make, target: Any) -> None:
     """A follower would put it into a message."""
-    unchanged(make(), lambda made: made.raw.transfer_leader(target), TypeError, told(rf"^id is {target!r}; the id"))
+    unchanged(make(), lambda made: made.raw.transfer_leader(target), TypeError, told(rf"^id is {target!r}; expected the id"))
 
 
 @pytest.mark.parametrize("make", [leading, follower, transferring], ids=["started", "passed on", "another instead"])
@@ -567,7 +567,7 @@ def test_news_reach_nobody_but_a_leader() -> None:
 
 @pytest.mark.parametrize("id", ["2", None, 2.0, pytest.param(True, marks=BOOL_IS_INT)], ids=repr)
 def test_news_are_about_a_node(id: Any) -> None:
-    text = told(rf"^id is {id!r}; the id of a node is due$")
+    text = told(rf"^id is {id!r}; expected the id of a node$")
     unchanged(leading(), lambda made: made.raw.report_unreachable(id), TypeError, text)
     unchanged(leading(), lambda made: made.raw.report_snapshot(id, SnapshotStatus.SnapshotFinish), TypeError, text)
 
@@ -578,7 +578,7 @@ def test_a_snapshot_was_sent_or_not(status: Any) -> None:
         leading(),
         lambda made: made.raw.report_snapshot(2, status),
         TypeError,
-        told(rf"^status is {status!r}; a SnapshotStatus is due$"),
+        told(rf"^status is {status!r}; expected a SnapshotStatus$"),
     )
 
 

@@ -438,7 +438,7 @@ def _grown() -> MemoryStorage:
 
 
 def test_a_membership_change_that_was_applied_is_not_forgotten() -> None:
-    with pytest.raises(ConfigError, match=r"Config.conf_state: is due: entry 2, a membership change") as raised:
+    with pytest.raises(ConfigError, match=r"Config.conf_state: expected a value: entry 2, a membership") as raised:
         RawNode(Config(id=1, storage=_grown(), applied=3, logger=NullLogger()))
     assert raised.value.field == "conf_state"
 

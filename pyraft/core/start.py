@@ -157,13 +157,14 @@ def _check_no_change_is_skipped(r: Raft, covered: u64) -> None:
         entries = log.slice(index, log.applied + 1, log.max_applying_size)
         if entries is None:
             raise ConfigError(
-                "conf_state", f"is due: entries {index} to {log.applied} are gone, and may have changed the members"
+                "conf_state",
+                f"expected a value: entries {index} to {log.applied} are gone, and may have changed the members",
             )
         for entry in entries:
             if entry.type is not ENTRY_NORMAL:
                 raise ConfigError(
                     "conf_state",
-                    f"is due: entry {entry.index}, a membership change, lies between the snapshot at {covered} and "
-                    f"applied {log.applied}; give what apply_conf_change returned",
+                    f"expected a value: entry {entry.index}, a membership change, lies between the snapshot at "
+                    f"{covered} and applied {log.applied}; give what apply_conf_change returned",
                 )
         index += len(entries)

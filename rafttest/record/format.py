@@ -124,7 +124,7 @@ class RecordingError(Exception):
 
 
 class BadValueError(RecordingError):
-    """Bytes that are not the value that is due there."""
+    """Bytes that are not the value expected there."""
 
 
 class DamagedRecordingError(RecordingError):

@@ -66,7 +66,7 @@ class RecordingNode:
         Raises what RawNode raises, and ValueError for a segment below 1 KiB.
         """
         if segment_bytes < _MIN_SEGMENT_BYTES:
-            raise ValueError(f"a segment of {segment_bytes} bytes; at least {_MIN_SEGMENT_BYTES} are due")
+            raise ValueError(f"a segment of {segment_bytes} bytes; expected at least {_MIN_SEGMENT_BYTES}")
         answers = Answers()
         own_logger = RecordingLogger(config.logger, config.trace_logger, answers)
         recorded = replace(
