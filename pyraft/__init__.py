@@ -1,7 +1,7 @@
 """A Raft state machine with no I/O: messages and ticks in, `Ready` out, `advance()` when it is done.
 
 Read in this order: `rawnode` (what an application holds), `ready` (what it has to do), `config`, `storage`; then
-`core.step` and the rooms that it leads to: `core.roles`, `election`, `replication`, `acks`, `reads`, `membership`.
+`core.step` and the modules that it leads to: `core.roles`, `election`, `replication`, `acks`, `reads`, `membership`.
 """
 
 from pyraft import rawnode as _rawnode

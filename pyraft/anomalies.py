@@ -39,7 +39,7 @@ class Anomalies:
     """Snapshots whose configuration does not list this node."""
 
     ignored_timeout_now: u64 = 0
-    """Invitations to campaign that this node could not follow."""
+    """MsgTimeoutNow that this node could not follow."""
 
     dropped_transfers: u64 = 0
     """Transfer requests that were passed on to this node and that it could not follow."""

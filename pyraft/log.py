@@ -47,7 +47,7 @@ class RaftLog:
         self._out_later: dict[int, int] = {}
         """The same of every other batch: more than one is out only with asynchronous writes."""
         self.applying_paused = False
-        """True while nothing more may be handed out: too much is out, or the last hand-out was cut."""
+        """True while nothing more may be handed out: too much is out, or the last batch was cut."""
 
     # -- positions
 

@@ -1,6 +1,6 @@
-"""The state tracer: what the rooms of the core report to it becomes `TraceEvent`s for `Config.trace_logger`.
+"""The state tracer: what the modules of the core report to it becomes `TraceEvent`s for `Config.trace_logger`.
 
-The rooms call it in one line, at the places and in the order of the reference's tracer; what an event says, with all
+The modules call it in one line, at the places and in the order of the reference's tracer; what an event says, with all
 that is odd about it, is here. Invariants: it changes nothing, and a node without a trace logger has no tracer.
 
 What is odd, and kept so that the reference's specification fits:

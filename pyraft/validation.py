@@ -1,4 +1,4 @@
-"""The door: what a message must be before it may touch the machine.
+"""Validation: what a message must be before it reaches the state machine.
 
 A peer may be old, broken, misconfigured or hostile; whatever it sends, this node stays as it was unless the message is
 one that a node of Raft could have sent it. Requests from strangers pass: a new member hears of its cluster that way.

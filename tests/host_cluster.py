@@ -102,7 +102,7 @@ class FakeNetwork:
 
 
 class Node:
-    """A replica that runs, and its surroundings. The disk survives a crash; nothing else does."""
+    """A replica that runs, and its collaborators. The disk survives a crash; nothing else does."""
 
     def __init__(
         self, cluster: Cluster, id: int, disk: FakeDisk, founders: Mapping[int, str] | None, settings: Settings

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from sim_borders import border, of_views
-from sim_histories import LEADER, Story
+from sim_histories import LEADER, MadeHistory
 from test_sim_liveness import CUT, FLOWS, HEALTHY, LEADERLESS, changed, cluster, node
 
 from raftpb.message import ConfState
@@ -77,7 +77,7 @@ of_views(
 )
 
 
-def _hands_over_for(s: Story, ticks: int) -> None:
+def _hands_over_for(s: MadeHistory, ticks: int) -> None:
     s.leads(1, 2)
     s.shows(1, LEADER, 2, hands_over_to=2)
     s.checker.ticked(1, ticks)
@@ -85,12 +85,12 @@ def _hands_over_for(s: Story, ticks: int) -> None:
 
 
 @border("L7", lambda s: _hands_over_for(s, 11))
-def _a_transfer_of_the_longest_time(s: Story) -> None:
+def _a_transfer_of_the_longest_time(s: MadeHistory) -> None:
     _hands_over_for(s, 10)
 
 
 @border("L7", lambda s: _hands_over_for(s, 11))
-def _a_second_transfer_has_a_time_of_its_own(s: Story) -> None:
+def _a_second_transfer_has_a_time_of_its_own(s: MadeHistory) -> None:
     _hands_over_for(s, 10)
     s.shows(1, LEADER, 2)
     s.checker.ticked(1, 5)

@@ -19,7 +19,7 @@ def entry(index: int, term: int, data: bytes = b"", type: EntryType = ENTRY_NORM
     return Entry(type, term, index, data)
 
 
-class Story:
+class MadeHistory:
     """Each method is one thing that a node did; all of them go through the checker's hooks."""
 
     def __init__(self, limits: Limits | None = None, start: Snapshot = START, reads_by_lease: bool = False) -> None:

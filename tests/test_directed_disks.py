@@ -230,7 +230,7 @@ def test_power_cut_with_unsynced_tails(keep: int, asynchronous: bool) -> None:
     s.propose(1, b"nowhere")
     s.ready(1)
     s.crash(1, 2, 3, 4, 5, keep=keep)
-    s.mail.clear()
+    s.mailbox.clear()
     s.restart(1, 2, 3, 4, 5)
     s.converge()
     assert s.data(1)[0] == b"applied"

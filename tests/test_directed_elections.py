@@ -130,7 +130,7 @@ def test_a_candidate_asks_twice_in_one_term_with_two_logs(hold: bool, forgives: 
     def go_on() -> None:
         s.campaign(1)
         s.ready(1)
-        assert [m.to for m in s.mail if m.type is MSG_VOTE] == ([] if hold else [2, 3])
+        assert [m.to for m in s.mailbox if m.type is MSG_VOTE] == ([] if hold else [2, 3])
         if not hold:
             s.deliver(MSG_VOTE, to=2)
             s.handle(2)

@@ -49,14 +49,14 @@ def test_leader_crash_between_enter_and_leave(steps: int, asynchronous: bool) ->
     s.elect(1)
     s.change(1, "v4 r1")
     for step in range(steps):
-        if step % 2 and s.mail:
+        if step % 2 and s.mailbox:
             s.deliver()
         elif step % 4:
             s.handle(2, 3, 4)
         elif s.node(1).is_up:
             s.handle(1)
     s.crash(1)
-    s.mail.clear()
+    s.mailbox.clear()
     s.isolate(1)
     s.pass_time(40)
     assert len(s.leaders()) == 1
@@ -239,7 +239,7 @@ def test_two_confchanges_unapplied_campaign(old_form: bool) -> None:
         for _ in range(8):
             s.run_until_idle()
             for slow in (2, 3):
-                if any(m.to == slow for m in s.mail):
+                if any(m.to == slow for m in s.mailbox):
                     s.deliver(to=slow)
             write_only(s, 2, 3)
     assert s.node(1).conf.voters == (1, 2, 3, 4, 5)
@@ -268,7 +268,7 @@ def test_a_new_leader_first_applies_the_change_that_it_found() -> None:
     s.deliver(MSG_APP, to=2)
     s.handle(2)
     s.crash(1)
-    s.mail.clear()
+    s.mailbox.clear()
     s.elect(2)
     s.change(2, "v5")
     ready = s.ready(2)
@@ -307,7 +307,7 @@ def test_changes_are_applied_while_a_snapshot_that_covers_them_waits() -> None:
     for steps in ("l4", "l5"):
         s.change(1, steps)
         s.run_until_idle()
-        while s.mail:
+        while s.mailbox:
             s.deliver(to=3)
             write_only(s, 3)
             s.run_until_idle()
@@ -414,7 +414,7 @@ def test_transfer_to_a_node_that_crashes(when: str) -> None:
             s.run_until_idle()
             assert s.leads(2)
         s.crash(2)
-        s.mail.clear()
+        s.mailbox.clear()
         s.release()
     s.pass_time(10)
     if when == "before it hears":

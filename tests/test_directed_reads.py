@@ -173,7 +173,7 @@ def test_a_promise_holds_up_the_campaign_of_who_gave_it(on: bool, later: bool) -
     else:
         s.isolate(old)
     s.release()
-    s.mail.clear()
+    s.mailbox.clear()
     refusal = s.campaign(near)
     assert refusal is (CampaignRefusal.LEASE_PROMISED if on else None)
     if on:
@@ -196,7 +196,7 @@ def test_read_before_term_commit() -> None:
     s.apply(1)
     assert s.data(1) == [b"x"]
     s.crash(1)
-    s.mail.clear()
+    s.mailbox.clear()
     s.hold(MSG_APP_RESP, to=2)
     s.elect(2)
     s.read(2, b"r")
@@ -314,7 +314,7 @@ def test_a_read_waits_until_its_leader_is_the_only_voter(asks: int, on: bool, as
         s.handle(1)
     s.run_until_idle()
     assert s.node(1).conf == ConfState((1,))
-    s.mail.clear()
+    s.mailbox.clear()
     s.pass_time(60, 1)
     assert s.answer(asks, b"r") == (FIRST if on else None)
     assert s.status(1).pending_reads == (0 if on else 1)

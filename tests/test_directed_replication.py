@@ -27,7 +27,7 @@ def lead_unheard(s: DirectedSchedule, n: int) -> None:
 def fail(s: DirectedSchedule, n: int) -> None:
     """`n` crashes, and everything that is on its way is lost."""
     s.crash(n)
-    s.mail.clear()
+    s.mailbox.clear()
     s.release()
 
 
@@ -79,7 +79,7 @@ def test_an_append_vouches_for_no_more_than_it_holds() -> None:
     s.hold(MSG_APP, from_=3)
     s.propose(3, b"lost", b"lost too")
     s.handle(3)
-    s.mail.clear()
+    s.mailbox.clear()
     s.release()
     s.hold(to=3)
     s.elect(2)
@@ -106,7 +106,7 @@ def test_stale_acknowledgement_of_an_earlier_term() -> None:
     s.deliver(MSG_APP, to=2)
     s.handle(2)
     late = s.drop(MSG_APP_RESP, from_=2)
-    s.mail.clear()
+    s.mailbox.clear()
     lead_unheard(s, 3)
     s.deliver(MSG_APP, to=2)
     s.handle(2)
@@ -150,7 +150,7 @@ def test_snapshot_conflicting_tail(written: bool, asynchronous: bool) -> None:
     s.hold(MSG_APP, from_=3)
     s.propose(3, b"lost", b"lost", b"lost", b"lost")
     s.handle(3) if written else s.ready(3)
-    s.mail.clear()
+    s.mailbox.clear()
     s.release()
     s.cut(to=3)
     s.elect(2)
@@ -179,7 +179,7 @@ def test_append_aba() -> None:
     s.ready(3)
     s.persist(3, heard=False)
     s.pause(3)
-    s.mail.clear()
+    s.mailbox.clear()
     lead_unheard(s, 2)
     s.deliver(MSG_APP, to=3)
     s.ready(3)
@@ -239,7 +239,7 @@ def test_a_snapshot_that_did_not_arrive_is_sent_again() -> None:
     s.handle(3)
     s.deliver(from_=3)
     s.handle(1)
-    assert [m.type for m in s.mail if m.to == 3] == [MSG_SNAP]
+    assert [m.type for m in s.mailbox if m.to == 3] == [MSG_SNAP]
     s.converge()
     assert s.data(3) == [b"a", b"b", b"converged"]
 
@@ -263,7 +263,7 @@ def test_uncommitted_size_across_terms() -> None:
     fill(1)
     s.run_until_idle()
     for leader in (2, 1, 3):
-        s.mail.clear()
+        s.mailbox.clear()
         s.release()
         s.hold(MSG_APP_RESP)
         s.elect(leader)
@@ -283,7 +283,7 @@ def all_but_apply(s: DirectedSchedule, n: int) -> None:
     """Everybody goes on, and `n`, which is paused, as well, but for its application, which is slow."""
     for _ in range(6):
         s.run_until_idle()
-        for m in [m for m in s.mail if m.to == n]:
+        for m in [m for m in s.mailbox if m.to == n]:
             s.remove(m)
             s.arrive(m)
         while s.node(n).raw.has_ready():
@@ -313,7 +313,7 @@ def test_a_snapshot_that_overtakes_an_application_gives_back_what_was_handed_out
     s.propose(1, b"c")
     s.run_until_idle()
     s.compact(1)
-    s.mail.clear()
+    s.mailbox.clear()
     s.tick(1)
     all_but_apply(s, 3)
     assert s.status(3).applied == FIRST + 3

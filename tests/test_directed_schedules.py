@@ -1,7 +1,7 @@
-"""Directed schedules: each way in which Raft implementations are known to have failed has its own story here.
+"""Directed schedules: each way in which Raft implementations are known to have failed has its own scenario here.
 
-A story is a trace (`tests/traces/interaction`), which the reference agrees on, or, where disks, copies or knobs play a
-part, a script in one of the files `test_directed_*`. `STORIES` is the list; this file sees to it that none gets lost.
+A scenario is a trace (`tests/traces/interaction`), which the reference agrees on, or, where disks, copies or knobs play
+a part, a script in one of the files `test_directed_*`. `STORIES` is the list; this file sees to it that none gets lost.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def test_the_story_is_told(name: str) -> None:
 # The means: a script is what it says, the same every time, and cannot pass by telling nothing.
 
 
-def story() -> DirectedSchedule:
+def steps() -> DirectedSchedule:
     s = DirectedSchedule(3)
     s.elect(1)
     s.propose(1, b"x")
@@ -96,16 +96,16 @@ def story() -> DirectedSchedule:
 
 
 def test_a_script_is_the_same_each_time() -> None:
-    assert story().trace_hash() == story().trace_hash()
+    assert steps().trace_hash() == steps().trace_hash()
 
 
 def test_a_script_is_the_same_in_every_process() -> None:
-    program = "import test_directed_schedules as it; print(it.story().trace_hash())"
+    program = "import test_directed_schedules as it; print(it.scenario().trace_hash())"
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     told = subprocess.run(
         [sys.executable, "-c", program], cwd=TESTS, env=environment, capture_output=True, text=True, check=True
     )
-    assert told.stdout.strip() == story().trace_hash()
+    assert told.stdout.strip() == steps().trace_hash()
 
 
 def test_a_script_says_when_there_is_nothing_to_do() -> None:
@@ -149,7 +149,7 @@ def test_held_mail_waits_and_cut_mail_is_lost() -> None:
     s.cut(MSG_APP, to=3)
     s.propose(1, b"x")
     s.run_until_idle()
-    assert [(m.type, m.to) for m in s.mail] == [(MSG_APP, 2)]
+    assert [(m.type, m.to) for m in s.mailbox] == [(MSG_APP, 2)]
     assert s.data(1) == []
     s.deliver(to=2)
     s.run_until_idle()

@@ -1,4 +1,4 @@
-"""What waits for the disk and for the application, in both modes: hand-outs, answers, and answers that come late."""
+"""What waits for the disk and for the application, in both modes: batches, answers, and answers that come late."""
 
 from __future__ import annotations
 
@@ -618,7 +618,7 @@ def test_a_leader_s_quota_is_released_by_the_apply_thread() -> None:
     assert node.raw.basic_status().uncommitted_size == 0
 
 
-# The door of the storage threads
+# Answers of the storage threads
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Elections as stories: who campaigns, who votes, who wins, and what a lease keeps from happening."""
+"""Elections as scenarios: who campaigns, who votes, who wins, and what a lease keeps from happening."""
 
 from __future__ import annotations
 
@@ -562,7 +562,7 @@ def test_without_check_quorum_a_leader_leads_on() -> None:
     assert node.role is LEADER
 
 
-# Stories
+# Scenarios
 
 
 def test_a_node_that_was_cut_off_does_not_disturb_the_others() -> None:

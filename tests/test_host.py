@@ -27,10 +27,10 @@ TICK = 0.02
 QUICK = Settings(request_seconds=10.0, snapshot_entries=50, catch_up_entries=10)
 
 
-def run(story: Coroutine[Any, Any, None]) -> None:
+def run(scenario: Coroutine[Any, Any, None]) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(60):
-            await story
+            await scenario
 
     asyncio.run(bounded())
 
@@ -77,7 +77,7 @@ async def members(
 
 
 def test_groups_share_a_host_and_nothing_else(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with members(tmp_path) as hosts:
             for group in GROUPS:
                 answers = [
@@ -98,11 +98,11 @@ def test_groups_share_a_host_and_nothing_else(tmp_path: Path) -> None:
         assert again.replicas[2].members.ids() == {1, 2, 3}
         await again.host.close()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_node_removed_from_one_group_stays_in_the_others(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with members(tmp_path) as hosts:
             await hosts[1].replicas[1].change_members(lambda _: removing(3))
             while not hosts[3].replicas[1].is_removed:
@@ -113,11 +113,11 @@ def test_a_node_removed_from_one_group_stays_in_the_others(tmp_path: Path) -> No
             assert hosts[1].host.reachable() == {1, 2, 3}
             assert set(hosts[1].host.peers()) == {2, 3}
 
-    run(story())
+    run(scenario())
 
 
 def test_snapshots_go_through_disk_and_network(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with members(tmp_path) as hosts:
             leader = hosts[1].replicas[1]
             await leader.read_barrier()
@@ -131,11 +131,11 @@ def test_snapshots_go_through_disk_and_network(tmp_path: Path) -> None:
             assert hosts[3].notebooks[1].lines == hosts[1].notebooks[1].lines
             assert hosts[3].replicas[1].figures()["first_index"] > 50
 
-    run(story())
+    run(scenario())
 
 
 def test_an_exception_nobody_expected_is_the_end_of_all_groups(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with members(tmp_path) as hosts:
             failed, others = hosts[1], (hosts[2], hosts[3])
             for replica in failed.replicas.values():
@@ -157,29 +157,29 @@ def test_an_exception_nobody_expected_is_the_end_of_all_groups(tmp_path: Path) -
             for task in waiting:
                 task.cancel()
 
-    run(story())
+    run(scenario())
 
 
 def test_messages_for_a_group_that_is_not_here_are_refused(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with members(tmp_path, groups={1: GROUPS, 2: (1,), 3: (1,)}) as hosts:
             assert await hosts[2].replicas[1].propose(b"x") == 1
             while hosts[2].host.peers()[1].refused == 0:  # node 1 stands for election in the others
                 await asyncio.sleep(TICK)
             assert not hosts[2].host.failure.done()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_directory_has_one_host_at_a_time(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with members(tmp_path, size=1):
             with pytest.raises(DataDirectoryError, match=f"is locked by process {os.getpid()}"):
                 Host("test", 1, tmp_path / "1")
         with pytest.raises(DataDirectoryError, match="belongs to node 1 of cluster 'test'"):
             Host("another", 1, tmp_path / "1")
 
-    run(story())
+    run(scenario())
 
 
 def test_a_loop_that_was_held_up_takes_messages_before_it_concludes_anything(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_loop_that_was_held_up_takes_messages_before_it_concludes_anything(tmp
     groups = tuple(range(1, 13))
     hasty = Settings(request_seconds=10.0, election_ticks=2)
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with members(tmp_path, groups=dict.fromkeys((1, 2, 3), groups), settings=hasty) as hosts:
             for group in groups:
                 await hosts[1].replicas[group].propose(b"x")
@@ -203,4 +203,4 @@ def test_a_loop_that_was_held_up_takes_messages_before_it_concludes_anything(tmp
                 await asyncio.sleep(20 * TICK)
             assert terms() == before
 
-    run_in_virtual_time(story())
+    run_in_virtual_time(scenario())

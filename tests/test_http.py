@@ -62,16 +62,16 @@ async def serving(directory: Path, *options: str) -> AsyncIterator[Client]:
         await node.stop()
 
 
-def run(story: Coroutine[Any, Any, None]) -> None:
+def run(scenario: Coroutine[Any, Any, None]) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(30):
-            await story
+            await scenario
 
     asyncio.run(bounded())
 
 
 def test_keys_come_and_go(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving(tmp_path) as ask:
             assert (await ask("GET", "/key"))[0] == 404
             assert (await ask("PUT", "/key", b"value"))[:2] == (204, b"")
@@ -88,7 +88,7 @@ def test_keys_come_and_go(tmp_path: Path) -> None:
             assert (await ask("GET", "/key"))[0] == 404
             assert (await ask("GET", "/key?consistency=stale"))[0] == 404
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -106,13 +106,13 @@ def test_keys_come_and_go(tmp_path: Path) -> None:
     ],
 )
 def test_a_key_is_the_path_byte_for_byte(tmp_path: Path, one: str, other: str, same: bool) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving(tmp_path) as ask:
             assert (await ask("PUT", one, b"value"))[0] == 204
             assert (await ask("GET", one))[:2] == (200, b"value")
             assert (await ask("GET", other))[0] == (200 if same else 404)
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_key_is_the_path_byte_for_byte(tmp_path: Path, one: str, other: str, s
     ],
 )
 def test_what_makes_no_sense_is_told_so(tmp_path: Path, method: str, path: str, status: int, words: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving(tmp_path) as ask:
             told, body, headers = await ask(method, path)
             answer = json.loads(body)
@@ -145,7 +145,7 @@ def test_what_makes_no_sense_is_told_so(tmp_path: Path, method: str, path: str, 
             assert headers["Content-Type"].startswith("application/json")
             assert (status == 405) == ("Allow" in headers)
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -162,17 +162,17 @@ def test_what_makes_no_sense_is_told_so(tmp_path: Path, method: str, path: str, 
     ids=repr,
 )
 def test_a_member_that_is_none_is_refused(tmp_path: Path, body: bytes) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving(tmp_path) as ask:
             assert (await ask("POST", "/-/members", body))[0] == 400
             members = json.loads((await ask("GET", "/-/members"))[1])
             assert [member["id"] for member in members["members"]] == [1]
 
-    run(story())
+    run(scenario())
 
 
 def test_members_and_status_tell_what_there_is(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving(tmp_path) as ask:
             for number in range(2):
                 member = {"id": 4, "url": f"http://127.0.0.1:{number + 1}", "learner": True}
@@ -195,11 +195,11 @@ def test_members_and_status_tell_what_there_is(tmp_path: Path) -> None:
             assert (await ask("DELETE", "/-/members/4"))[0] == 204
             assert (await ask("POST", "/-/members", json.dumps(member).encode()))[0] == 409
 
-    run(story())
+    run(scenario())
 
 
 def test_bare_numbers_are_members_if_so_asked(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving(tmp_path, "--go-compat") as ask:
             assert (await ask("POST", "/4", b"http://127.0.0.1:9\n"))[0] == 204
             told = json.loads((await ask("GET", "/-/members"))[1])
@@ -210,7 +210,7 @@ def test_bare_numbers_are_members_if_so_asked(tmp_path: Path) -> None:
             assert (await ask("DELETE", "/four"))[0] == 204
             assert (await ask("POST", "/four", b"x"))[0] == 405
 
-    run(story())
+    run(scenario())
 
 
 async def chunks(size: int, piece: int = 1 << 16) -> AsyncIterator[bytes]:
@@ -220,7 +220,7 @@ async def chunks(size: int, piece: int = 1 << 16) -> AsyncIterator[bytes]:
 
 
 def test_bodies_have_a_limit(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving(tmp_path) as ask:
             assert (await ask("PUT", "/largest", b"x" * MAX_VALUE_BYTES))[0] == 204
             assert len((await ask("GET", "/largest"))[1]) == MAX_VALUE_BYTES
@@ -235,11 +235,11 @@ def test_bodies_have_a_limit(tmp_path: Path) -> None:
             assert (await ask("PUT", "/" + "%00" * (MAX_KEY_BYTES + 1), b"x"))[0] == 414
             assert (await ask("PUT", "/" + "%00" * MAX_KEY_BYTES, b"x"))[0] == 204
 
-    run(story())
+    run(scenario())
 
 
 def test_a_full_store_says_so(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving(tmp_path) as ask:
             value = b"x" * MAX_VALUE_BYTES
             told = [(await ask("PUT", f"/{number}", value))[0] for number in range(MAX_BYTES // MAX_VALUE_BYTES)]
@@ -248,11 +248,11 @@ def test_a_full_store_says_so(tmp_path: Path) -> None:
             assert (await ask("DELETE", "/0"))[0] == 204
             assert (await ask("PUT", "/another", value))[0] == 204
 
-    run(story())
+    run(scenario())
 
 
 def test_bodies_that_dawdle_do_not_keep_others_out(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving(tmp_path) as ask:
             port = ask.node.client_port
             slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(MAX_UPLOADS)]
@@ -269,11 +269,11 @@ def test_bodies_that_dawdle_do_not_keep_others_out(tmp_path: Path) -> None:
             while (await ask("PUT", "/key", b"x"))[0] != 204:
                 await asyncio.sleep(0.01)
 
-    run(story())
+    run(scenario())
 
 
 def test_while_closing_requests_are_turned_away(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving(tmp_path) as ask:
             ask.node.api.is_closing = True
             status, body, headers = await ask("PUT", "/key", b"x")
@@ -281,7 +281,7 @@ def test_while_closing_requests_are_turned_away(tmp_path: Path) -> None:
             assert json.loads(body) == {"error": "this node is shutting down", "may_still_happen": False}
             assert headers["Retry-After"] == "1"
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -301,14 +301,14 @@ def test_while_closing_requests_are_turned_away(tmp_path: Path) -> None:
 def test_what_goes_wrong_inside_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], error: Exception, code: int, words: list[str]
 ) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with serving(tmp_path) as ask:
             assert ask.node.die(error) == code
             told = capsys.readouterr().err
             assert all(word in told for word in words)
             assert (told.count("\n") == 1) == (code == 74)
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Who may import whom: only downwards, never a sibling; and nothing below the door knows a clock, chance or I/O.
+"""Who may import whom: only downwards, never a sibling; and nothing below `rawnode` knows a clock, chance or I/O.
 
-`LAYERS` is the house from the cellar up. A module may import what lies in a lower layer, not what lies in its own.
+`LAYERS` lists the layers from the lowest up. A module may import what lies in a lower layer, not what lies in its own.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ LAYERS: Final[tuple[frozenset[str], ...]] = tuple(
     )
 )
 
-HALLS: Final = frozenset({"pyraft", "pyraft.__main__", "pyraft.core", "pyraft.tracker", "pyraft.confchange"})
-"""Doors to the house: packages, and what is run. Nothing in the house imports them."""
+PACKAGES: Final = frozenset({"pyraft", "pyraft.__main__", "pyraft.core", "pyraft.tracker", "pyraft.confchange"})
+"""Packages, and what is run: no module imports them."""
 
 DETERMINISTIC: Final = frozenset(
     {
@@ -59,7 +59,7 @@ DETERMINISTIC: Final = frozenset(
         "typing",
     }
 )
-"""What a module of the house may import from outside: nothing that could tell two runs apart."""
+"""What a module may import from outside: nothing that could tell two runs apart."""
 
 EXCEPTIONS: Final = {"pyraft.config": {"logging", "random"}, "pyraft.read_queue": {"librt"}}
 """Where the collaborators that an application brings have their defaults; and mypyc's own library, which reads a number
@@ -88,7 +88,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 HOUSE: Final = modules("pyraft")
-ROOMS: Final = sorted(HOUSE.keys() - HALLS)
+ROOMS: Final = sorted(HOUSE.keys() - PACKAGES)
 
 
 def floor_of(module: str) -> int:
@@ -106,7 +106,7 @@ def test_only_what_lies_below_is_imported(module: str) -> None:
         imported
         for imported in imports(HOUSE[module])
         if imported.split(".")[0] == "pyraft"
-        if imported in HALLS or floor_of(imported) >= floor_of(module)
+        if imported in PACKAGES or floor_of(imported) >= floor_of(module)
     ]
     assert wrong == []
 

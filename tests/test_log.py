@@ -645,7 +645,7 @@ class LogMachine(RuleBasedStateMachine):
             self.take,
             self.finish_a_write,
             lambda: self.commit(self.last() - self.committed),
-            self.hand_out,
+            self.give_batch,
             lambda: self.apply() if self.outstanding else None,
             lambda: self.compact(1),
         ]
@@ -700,7 +700,7 @@ class LogMachine(RuleBasedStateMachine):
     # -- the application
 
     @rule()
-    def hand_out(self) -> None:
+    def give_batch(self) -> None:
         expected: list[Entry] = []
         if not self.paused and self.snapshot is None:
             expected = limited(self.among(self.applying, self.max_appliable()), self.limit - self.outstanding_size())

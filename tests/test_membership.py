@@ -168,7 +168,7 @@ def test_a_context_survives_the_log(
 
 
 def test_a_new_member_learns_first_and_then_votes() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         follower = await cluster.follower()
         for number in range(50):
@@ -185,11 +185,11 @@ def test_a_new_member_learns_first_and_then_votes() -> None:
         assert await node.replica.propose(b"50") == 51
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_learner_that_lags_is_not_made_a_voter() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         await leader.replica.change_members(lambda _: adding(4, NODE_4))
@@ -212,11 +212,11 @@ def test_a_learner_that_lags_is_not_made_a_voter() -> None:
         await cluster.until(lambda: voters(leader) == {1, 2, 3, 4})
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_member_that_is_to_stay_a_learner_does() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         await leader.replica.change_members(lambda _: adding(4, NODE_4, stay_learner=True))
@@ -228,11 +228,11 @@ def test_a_member_that_is_to_stay_a_learner_does() -> None:
         assert voters(leader) == {1, 2, 3, 4}
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_who_joins_after_the_snapshot_gets_one_that_lists_it() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster(settings=Settings(snapshot_entries=20, catch_up_entries=5))
         leader = await cluster.leader()
         for number in range(100):
@@ -244,11 +244,11 @@ def test_who_joins_after_the_snapshot_gets_one_that_lists_it() -> None:
         assert any(message.type is MessageType.MsgSnap for message in cluster.sent)
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_snapshot_that_takes_long_has_the_members_of_its_index() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         cluster = Cluster(settings=Settings(snapshot_entries=20, catch_up_entries=5))
@@ -267,11 +267,11 @@ def test_a_snapshot_that_takes_long_has_the_members_of_its_index() -> None:
         await cluster.until(lambda: leader.replica.members.conf_state.learners == (4,))
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_removed_member_serves_nothing_ever_again() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         gone, leader = await cluster.follower(), await cluster.leader()
         await leader.replica.propose(b"x")
@@ -294,11 +294,11 @@ def test_a_removed_member_serves_nothing_ever_again() -> None:
                     await node.replica.change_members(lambda _: adding(gone.id, NODE_4))
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_who_waits_at_a_member_that_is_removed_is_told() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         gone = await cluster.follower()
         leader = await cluster.leader()
@@ -319,12 +319,12 @@ def test_who_waits_at_a_member_that_is_removed_is_told() -> None:
             assert told.reason == "this node has been removed from the cluster"
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize("size", [2, 3])
 def test_a_leader_can_be_removed(size: int) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster(size)
         gone = await cluster.leader()
         await gone.replica.propose(b"x")
@@ -335,11 +335,11 @@ def test_a_leader_can_be_removed(size: int) -> None:
         assert other.replica.members.removed == {gone.id}
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_the_last_voter_cannot_be_removed() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster(1)
         leader = await cluster.leader()
         with pytest.raises(ChangeRefusedError, match="removed all voters"):
@@ -347,11 +347,11 @@ def test_the_last_voter_cannot_be_removed() -> None:
         assert await leader.replica.propose(b"x") == 1
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_of_two_changes_at_a_time_one_is_told_that_it_was_overtaken() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         await cluster.leader()
         wanted = [adding(10 + id, f"http://new-{id}:1") for id in cluster.nodes]
@@ -368,11 +368,11 @@ def test_of_two_changes_at_a_time_one_is_told_that_it_was_overtaken() -> None:
         assert len(cluster.nodes[1].replica.members.conf_state.learners) == outcomes.count(None)
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_change_that_the_leader_turned_down_for_now_is_asked_for_again() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         follower, leader = await cluster.follower(), await cluster.leader()
         others = [id for id in cluster.nodes if id != leader.id]
@@ -388,11 +388,11 @@ def test_a_change_that_the_leader_turned_down_for_now_is_asked_for_again() -> No
         assert follower.replica.members.conf_state.learners == (4,)
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_copy_that_arrives_after_the_opposite_change_is_refused() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         follower, leader = await cluster.follower(), await cluster.leader()
         copies: list[Message] = []
@@ -410,7 +410,7 @@ def test_a_copy_that_arrives_after_the_opposite_change_is_refused() -> None:
         assert follower.replica.members.ids() == {1, 2, 3}
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -424,7 +424,7 @@ def test_a_copy_that_arrives_after_the_opposite_change_is_refused() -> None:
     ],
 )
 def test_changes_that_no_host_made_are_not_applied(change: ConfChange | ConfChangeV2) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         await leader.replica.read_barrier()
@@ -435,11 +435,11 @@ def test_changes_that_no_host_made_are_not_applied(change: ConfChange | ConfChan
             assert node.replica.members.ids() == {1, 2, 3}
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_several_steps_go_through_a_joint_configuration() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         follower = await cluster.follower()
         leader = await cluster.leader()
@@ -460,11 +460,11 @@ def test_several_steps_go_through_a_joint_configuration() -> None:
         await follower.replica.change_members(lambda members: members.joining(5, "http://node-5:1"))
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_change_without_a_quorum_may_still_happen() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         await leader.replica.read_barrier()
@@ -475,4 +475,4 @@ def test_a_change_without_a_quorum_may_still_happen() -> None:
         assert told.value.may_still_happen
         await cluster.end()
 
-    run(story())
+    run(scenario())

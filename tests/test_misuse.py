@@ -478,7 +478,9 @@ def test_a_transfer_that_is_not_started_says_why(make: Make, target: int, refusa
 )
 def test_a_transfer_to_what_is_no_id(make: Make, target: Any) -> None:
     """A follower would put it into a message."""
-    unchanged(make(), lambda made: made.raw.transfer_leader(target), TypeError, told(rf"^id is {target!r}; expected the id"))
+    unchanged(
+        make(), lambda made: made.raw.transfer_leader(target), TypeError, told(rf"^id is {target!r}; expected the id")
+    )
 
 
 @pytest.mark.parametrize("make", [leading, follower, transferring], ids=["started", "passed on", "another instead"])

@@ -1,4 +1,4 @@
-"""The project's own traces: each tells the story of its opening comment, and together they leave no command out."""
+"""The project's own traces: each tells the scenario of its opening comment, and together they leave no command out."""
 
 import shutil
 import subprocess

@@ -21,15 +21,15 @@ from examples.raftexample.cluster_processes import ClusterProcesses
 QUICK = ("--tick-ms", "50")
 
 
-def run(story: Coroutine[Any, Any, None]) -> None:
+def run(scenario: Coroutine[Any, Any, None]) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(90):
-            await story
+            await scenario
 
     asyncio.run(bounded())
 
 
-class Story:
+class Scenario:
     """A cluster whose nodes run, and a client of it."""
 
     def __init__(self, cluster: ClusterProcesses, client: Client) -> None:
@@ -58,18 +58,18 @@ class Story:
 
 
 @asynccontextmanager
-async def running(directory: Path, size: int = 3, *options: str) -> AsyncIterator[Story]:
+async def running(directory: Path, size: int = 3, *options: str) -> AsyncIterator[Scenario]:
     """A cluster that has a leader."""
     with ClusterProcesses(directory, size, [*QUICK, *options]) as cluster:
         async with Client(cluster.urls) as client:
             cluster.start_all()
-            story = Story(cluster, client)
-            story.leader = await cluster.wait_for_leader(client)
-            yield story
+            scenario = Scenario(cluster, client)
+            scenario.leader = await cluster.wait_for_leader(client)
+            yield scenario
 
 
 def test_any_node_takes_any_request_and_nothing_is_lost_when_all_are_killed(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(tmp_path) as at:
             for number in range(30):
                 await at.client.put(1 + number % 3, f"key{number}", b"value %d" % number)
@@ -85,11 +85,11 @@ def test_any_node_takes_any_request_and_nothing_is_lost_when_all_are_killed(tmp_
             assert after.digest == before.digest
             assert await at.client.get(1, "key29") == b"value 29"
 
-    run(story())
+    run(scenario())
 
 
 def test_a_fourth_node_joins_and_another_leaves(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(tmp_path) as at:
             await at.client.put(1, "key", b"value")
             node = at.cluster.add(4)
@@ -117,11 +117,11 @@ def test_a_fourth_node_joins_and_another_leaves(tmp_path: Path) -> None:
                 await asyncio.sleep(0.05)
             await at.cluster.wait_until_equal(at.client)
 
-    run(story())
+    run(scenario())
 
 
 def test_members_as_in_the_go_app(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(tmp_path, 3, "--go-compat") as at:
             node = at.cluster.add(4)
             at.cluster.start(4)
@@ -131,11 +131,11 @@ def test_members_as_in_the_go_app(tmp_path: Path) -> None:
             assert (await at.ask("DELETE", 2, "/4"))[0] == 204
             assert await at.voters(2) == [1, 2, 3]
 
-    run(story())
+    run(scenario())
 
 
 def test_without_a_quorum_requests_end_with_what_is_known(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(tmp_path) as at:
             for id in at.cluster.nodes:
                 if id != at.leader:
@@ -152,11 +152,11 @@ def test_without_a_quorum_requests_end_with_what_is_known(tmp_path: Path) -> Non
             assert (status, json.loads(body)["may_still_happen"]) == (503, False)
             assert await at.client.get(at.leader, "key", stale=True) is None
 
-    run(story())
+    run(scenario())
 
 
 def test_endless_writes_to_few_keys_need_little_room(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(tmp_path, 3, "--snapshot-count", "100") as at:
             behind = 1 + at.leader % 3
             at.cluster.kill(behind)
@@ -179,11 +179,11 @@ def test_endless_writes_to_few_keys_need_little_room(tmp_path: Path) -> None:
             assert status["first_index"] > 100
             assert "took over a snapshot" in at.cluster.nodes[behind].log.read_text()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_leader_that_is_asked_to_stop_hands_over(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(tmp_path, 3, "--tick-ms", "500") as at:  # an election would take 5 to 10 s
             others = [id for id in at.cluster.nodes if id != at.leader]
             began = time.monotonic()
@@ -192,7 +192,7 @@ def test_a_leader_that_is_asked_to_stop_hands_over(tmp_path: Path) -> None:
             assert time.monotonic() - began < 5
             assert at.cluster.stop(others[0]) == 0
 
-    run(story())
+    run(scenario())
 
 
 def refused(directory: Path, *arguments: str) -> str:
@@ -206,7 +206,7 @@ def refused(directory: Path, *arguments: str) -> str:
 
 
 def test_a_directory_that_is_not_this_nodes_is_refused(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(tmp_path, 1) as at:
             data = str(at.cluster.nodes[1].data)
             told = refused(tmp_path, "--data-dir", data)
@@ -216,7 +216,7 @@ def test_a_directory_that_is_not_this_nodes_is_refused(tmp_path: Path) -> None:
             told = refused(tmp_path, "--data-dir", data, "--cluster-name", "another")
             assert "belongs to node 1 of cluster 'raftexample', not to node 1 of cluster 'another'" in told
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize("option", ["--port", "--listen"])

@@ -468,7 +468,7 @@ def test_a_change_of_the_quorum_does_not_answer_what_nobody_has_confirmed() -> N
     assert len(node.read_states) == 1
 
 
-# Stories
+# Scenarios
 
 
 def test_a_leader_that_was_replaced_unawares_serves_no_read() -> None:

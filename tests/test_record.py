@@ -36,7 +36,7 @@ from rafttest.record import End, Player, RecordingNode, read_segment, ring
 from rafttest.record.answers import RecordedAnswers, ReplayedLogger, ReplayedRandom, ReplayedStorage
 from rafttest.record.format import RecordKind
 from rafttest.record.state import (
-    SURROUNDINGS,
+    COLLABORATORS,
     Fields,
     Surroundings,
     decode_config,
@@ -484,11 +484,11 @@ def test_a_configuration_comes_back_as_it_was() -> None:
         elif isinstance(knob.default, int) and knob.name not in other:
             other[knob.name] = knob.default + 3
     other["max_inflight_bytes"] = 1 << 30
-    surroundings = around()
-    kept = {name: getattr(surroundings, name) for name in SURROUNDINGS} | {"trace_logger": None}
+    collaborators = around()
+    kept = {name: getattr(collaborators, name) for name in COLLABORATORS} | {"trace_logger": None}
     config = Config(**kept, **other)  # type: ignore[arg-type]
     fields = Fields(cursor_of(encode_config(config)))
-    again = decode_config(fields, surroundings)
+    again = decode_config(fields, collaborators)
     fields.finish()
     assert again == config
 

@@ -39,9 +39,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.fixture
-def story(tmp_path: Path) -> Path:
+def scenario(tmp_path: Path) -> Path:
     """A node that founds a cluster of its own, leads it and writes five values: a whole segment."""
-    alone = Alone(tmp_path / "story")
+    alone = Alone(tmp_path / "scenario")
     alone.lead()
     for number in range(5):
         alone.node.tick()
@@ -133,9 +133,9 @@ def last_hard_state(segment: Segment) -> tuple[int, int]:
     return position, 1 + sum(record.kind.is_input() for record in segment.records[:position])
 
 
-def test_a_planted_difference_is_found_at_its_input(story: Path) -> None:
-    position, number = last_hard_state(read_segment(story))
-    difference = Player(rewritten(story, position, with_vote)).play()
+def test_a_planted_difference_is_found_at_its_input(scenario: Path) -> None:
+    position, number = last_hard_state(read_segment(scenario))
+    difference = Player(rewritten(scenario, position, with_vote)).play()
     assert difference is not None
     assert (difference.input.number, difference.input.call) == (number, "ready()")
     assert [line for line in difference.expected if "Vote:9" in line]
@@ -145,11 +145,11 @@ def test_a_planted_difference_is_found_at_its_input(story: Path) -> None:
     ]
 
 
-def test_another_input_makes_a_difference_at_the_next_output_that_shows_it(story: Path) -> None:
-    segment = read_segment(story)
+def test_another_input_makes_a_difference_at_the_next_output_that_shows_it(scenario: Path) -> None:
+    segment = read_segment(scenario)
     propose = inputs(segment, RecordKind.PROPOSE)[2]
     other = replace(segment.records[propose], body=framed(b"value X") + b"\0\0")
-    difference = Player(rewritten(story, propose, lambda _: other)).play()
+    difference = Player(rewritten(scenario, propose, lambda _: other)).play()
     assert difference is not None
     assert difference.input.call == "ready()"
     assert [line for line in difference.expected if "Entries 1:" in line]
@@ -158,15 +158,15 @@ def test_another_input_makes_a_difference_at_the_next_output_that_shows_it(story
     assert all("checksum" in line for line in first)
 
 
-def test_an_input_that_is_missing_shows_in_what_follows(story: Path) -> None:
-    advance = inputs(read_segment(story), RecordKind.ADVANCE)[1]
-    original = story.read_bytes()
-    difference = Player(rewritten(story, advance, lambda _: None)).play()
+def test_an_input_that_is_missing_shows_in_what_follows(scenario: Path) -> None:
+    advance = inputs(read_segment(scenario), RecordKind.ADVANCE)[1]
+    original = scenario.read_bytes()
+    difference = Player(rewritten(scenario, advance, lambda _: None)).play()
     assert difference is not None
     assert difference.actual == ["raised MisuseError: advance() the previous Ready first"]
-    story.write_bytes(original)
-    tick = inputs(read_segment(story), RecordKind.TICK)[1]
-    silent = Player(rewritten(story, tick, lambda _: None))
+    scenario.write_bytes(original)
+    tick = inputs(read_segment(scenario), RecordKind.TICK)[1]
+    silent = Player(rewritten(scenario, tick, lambda _: None))
     with pytest.raises(DamagedRecordingError, match="MARK: it counts other inputs"):
         silent.play()
 
@@ -209,10 +209,10 @@ def test_answers_that_do_not_fit(change: str, tmp_path: Path) -> None:
 # -- torn tails and damage
 
 
-def test_a_tail_torn_at_any_byte_of_the_last_record_is_cut(story: Path) -> None:
-    data = story.read_bytes()
-    records = read_segment(story).records
-    for last in (len(records) - 1, inputs(read_segment(story), RecordKind.READY)[-1]):
+def test_a_tail_torn_at_any_byte_of_the_last_record_is_cut(scenario: Path) -> None:
+    data = scenario.read_bytes()
+    records = read_segment(scenario).records
+    for last in (len(records) - 1, inputs(read_segment(scenario), RecordKind.READY)[-1]):
         start = records[last].offset
         end = records[last + 1].offset if last + 1 < len(records) else len(data)
         for cut in range(start + 1, end):
@@ -229,17 +229,17 @@ def test_a_tail_torn_at_any_byte_of_the_last_record_is_cut(story: Path) -> None:
     [b"\0" * 5000, b"\xff" * 40, Random(1).randbytes(3000), b"\1\1\1\1\1"],
     ids=["zeros", "ones", "noise", "few"],
 )
-def test_garbage_at_the_end_is_cut(garbage: bytes, story: Path) -> None:
-    data = story.read_bytes()
+def test_garbage_at_the_end_is_cut(garbage: bytes, scenario: Path) -> None:
+    data = scenario.read_bytes()
     segment = parse_segment("file", data + garbage)
     assert segment.torn is not None
     assert (segment.torn.offset, segment.torn.size_bytes) == (len(data), len(garbage))
-    assert segment.records == read_segment(story).records
+    assert segment.records == read_segment(scenario).records
 
 
-def test_damage_in_the_middle_is_an_error_with_its_place(story: Path) -> None:
-    data = story.read_bytes()
-    records = read_segment(story).records
+def test_damage_in_the_middle_is_an_error_with_its_place(scenario: Path) -> None:
+    data = scenario.read_bytes()
+    records = read_segment(scenario).records
     starts = [len(MAGIC), *[record.offset for record in records]]
     for at in range(len(MAGIC), records[-2].offset, 5):
         damaged = bytearray(data)
@@ -284,8 +284,8 @@ def test_what_is_no_recording(content: bytes, complaint: str, tmp_path: Path) ->
     assert main(["replay", str(path)]) == 2
 
 
-def test_records_that_make_no_sense_are_damage(story: Path, tmp_path: Path) -> None:
-    segment = read_segment(story)
+def test_records_that_make_no_sense_are_damage(scenario: Path, tmp_path: Path) -> None:
+    segment = read_segment(scenario)
     end = segment.records[-1]
     assert end.kind is RecordKind.END
     for kind, body, complaint in (
@@ -390,10 +390,10 @@ def test_a_folder_that_replays_the_same(files: list[Path], capsys: pytest.Captur
     assert lines[-1].startswith(f"{len(files)} of {len(files)} segments replay the same, 0 differ, 0 damaged; ")
 
 
-def test_in_another_process(story: Path) -> None:
+def test_in_another_process(scenario: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(rafttest.__file__).parents[1]), "PYTHONHASHSEED": "77"}
     done = subprocess.run(
-        [sys.executable, "-m", "rafttest", "replay", str(story)],
+        [sys.executable, "-m", "rafttest", "replay", str(scenario)],
         env=environment,
         capture_output=True,
         text=True,
@@ -403,12 +403,12 @@ def test_in_another_process(story: Path) -> None:
     assert done.stdout.splitlines()[-1].startswith("1 of 1 segments replay the same")
 
 
-def test_a_difference_is_shown_with_its_place(story: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    position, number = last_hard_state(read_segment(story))
-    record = rewritten(story, position, with_vote).records[position]
-    code, out, err = replay(capsys, story)
+def test_a_difference_is_shown_with_its_place(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    position, number = last_hard_state(read_segment(scenario))
+    record = rewritten(scenario, position, with_vote).records[position]
+    code, out, err = replay(capsys, scenario)
     assert (code, err) == (1, "")
-    assert f"{story}:{record.offset}: input {number} differs: ready()\n" in out
+    assert f"{scenario}:{record.offset}: input {number} differs: ready()\n" in out
     assert "\n-  HardState Term:2 Vote:9 Commit:7\n" in out
     assert "\n+  HardState Term:2 Vote:1 Commit:7\n" in out
     assert "\nthe inputs before it:\n" in out
@@ -427,12 +427,12 @@ def test_damage_is_complained_about(files: list[Path], tmp_path: Path, capsys: p
     assert out.splitlines()[-1].startswith("1 of 2 segments replay the same, 0 differ, 1 damaged; ")
 
 
-def test_a_torn_tail_is_reported(story: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    story.write_bytes(story.read_bytes()[:-3])
-    code, out, _ = replay(capsys, story)
+def test_a_torn_tail_is_reported(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    scenario.write_bytes(scenario.read_bytes()[:-3])
+    code, out, _ = replay(capsys, scenario)
     assert code == 0
     assert "no end: killed, or still being written" in out
-    assert f"a torn tail of 4 bytes at byte {story.stat().st_size - 4} was cut" in out
+    assert f"a torn tail of 4 bytes at byte {scenario.stat().st_size - 4} was cut" in out
 
 
 def test_a_segment_whose_end_is_missing_in_the_middle(
@@ -461,8 +461,8 @@ def test_a_segment_that_begins_otherwise_than_the_one_before_it_ends(
     assert f"{second}: begins in another state than segment 1 ends: ['reads_confirmed']" in out
 
 
-def test_until_shows_the_node(story: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = replay(capsys, story, "--until", 16)
+def test_until_shows_the_node(scenario: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = replay(capsys, scenario, "--until", 16)
     assert code == 0
     lines = out.splitlines()
     assert lines[0].endswith("; stopped there")
@@ -490,17 +490,17 @@ def test_until_picks_the_segment_that_has_the_input(files: list[Path], capsys: p
 @pytest.mark.parametrize(
     "arguments",
     [
-        pytest.param(["story", "trace.txt"], id="mixed"),
+        pytest.param(["scenario", "trace.txt"], id="mixed"),
         pytest.param(["trace.txt", "--until", "3"], id="until of a trace"),
-        pytest.param(["story", "--until", "-1"], id="negative"),
-        pytest.param(["story", "--rewrite"], id="rewrite"),
+        pytest.param(["scenario", "--until", "-1"], id="negative"),
+        pytest.param(["scenario", "--rewrite"], id="rewrite"),
         pytest.param(["nowhere"], id="nothing there"),
     ],
 )
 def test_command_lines_that_make_no_sense(
-    arguments: list[str], story: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], scenario: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.chdir(story.parents[1])
+    monkeypatch.chdir(scenario.parents[1])
     Path("trace.txt").write_text("vote\n----\nVoteWon\n")
     code, _, err = replay(capsys, *arguments)
     assert code == 2
@@ -514,7 +514,7 @@ def test_a_cluster_of_processes_that_are_killed_replays(tmp_path: Path, capsys: 
     """Three nodes under load; the leader is killed with SIGKILL, comes back, and in the end all are killed."""
     recording = tmp_path / "recording"
 
-    async def story() -> None:
+    async def scenario() -> None:
         with ClusterProcesses(tmp_path, 3, ["--tick-ms", "50", "--record", str(recording)]) as cluster:
             async with Client(cluster.urls) as client:
                 cluster.start_all()
@@ -535,7 +535,7 @@ def test_a_cluster_of_processes_that_are_killed_replays(tmp_path: Path, capsys: 
 
     async def bounded() -> None:
         async with asyncio.timeout(90):
-            await story()
+            await scenario()
 
     asyncio.run(bounded())
     code, out, err = replay(capsys, recording)

@@ -30,7 +30,7 @@ def requests_in(message: Message) -> bool:
 
 
 def test_every_node_takes_requests_and_all_end_equal() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         await cluster.leader()
         answers = [await node.replica.propose(b"%d" % id) for id, node in cluster.nodes.items()]
@@ -38,11 +38,11 @@ def test_every_node_takes_requests_and_all_end_equal() -> None:
         assert await cluster.until_equal() == [b"1", b"2", b"3"]
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_requests_that_wait_together_go_into_one_entry() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         before = leader.replica.status().last_index
@@ -51,11 +51,11 @@ def test_requests_that_wait_together_go_into_one_entry() -> None:
         assert leader.replica.status().last_index - before <= 2
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_forwarded_request_that_was_lost_is_sent_again() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         follower = await cluster.follower()
         lost: list[Message] = []
@@ -72,11 +72,11 @@ def test_a_forwarded_request_that_was_lost_is_sent_again() -> None:
         assert await cluster.until_equal() == [b"once"]
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_request_whose_copy_is_late_is_carried_out_once() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         follower, leader = await cluster.follower(), await cluster.leader()
         copies: list[Message] = []
@@ -97,11 +97,11 @@ def test_a_request_whose_copy_is_late_is_carried_out_once() -> None:
         assert await cluster.until_equal() == [b"first", b"second", b"third"]
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_requests_outlive_the_leader_that_they_were_sent_to() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         follower, leader = await cluster.follower(), await cluster.leader()
         waiting = [asyncio.create_task(follower.replica.propose(b"%d" % number)) for number in range(20)]
@@ -113,11 +113,11 @@ def test_requests_outlive_the_leader_that_they_were_sent_to() -> None:
         assert sorted(await cluster.until_equal(), key=int) == [b"%d" % number for number in range(40)]
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_deposed_leader_has_its_requests_carried_out_by_the_next() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         old = await cluster.leader()
         cluster.cut = {old.id}
@@ -130,11 +130,11 @@ def test_a_deposed_leader_has_its_requests_carried_out_by_the_next() -> None:
         assert await cluster.until_equal() == [b"y", b"x"]
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_without_a_quorum_a_sent_request_may_still_happen() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         cluster.cut = {leader.id}
@@ -143,11 +143,11 @@ def test_without_a_quorum_a_sent_request_may_still_happen() -> None:
         assert told.value.may_still_happen
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_without_a_leader_an_unsent_request_never_happens() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         for id in [id for id in cluster.nodes if id != leader.id]:
@@ -163,11 +163,11 @@ def test_without_a_leader_an_unsent_request_never_happens() -> None:
         assert await cluster.until_equal() == [b"x"]
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_what_does_not_fit_is_refused_at_once() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster(settings=Settings(max_requests=2, max_reads=2, max_request_bytes=100, max_waiting_bytes=150))
         leader = await cluster.leader()
         replica = leader.replica
@@ -194,11 +194,11 @@ def test_what_does_not_fit_is_refused_at_once() -> None:
         assert await replica.propose(b"there is room again") in {1, 2, 3}
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_entries_that_no_host_wrote_change_nothing() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         for junk in (b"junk", b"\x01", b"\x01" + b"\xff" * 40):
@@ -208,14 +208,14 @@ def test_entries_that_no_host_wrote_change_nothing() -> None:
         assert leader.replica.figures()["foreign_entries"] == 3
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 # -- reads
 
 
 def test_a_read_sees_what_was_acknowledged_on_every_node() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         for number in range(1, 30):
@@ -225,11 +225,11 @@ def test_a_read_sees_what_was_acknowledged_on_every_node() -> None:
                 assert len(node.notebook.lines) >= number
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_readers_that_come_together_share_a_question() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         follower = await cluster.follower()
         await follower.replica.read_barrier()
@@ -238,12 +238,12 @@ def test_readers_that_come_together_share_a_question() -> None:
         assert sum(message.type is MessageType.MsgReadIndex for message in cluster.sent) <= 2
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize("kind", [MessageType.MsgReadIndex, MessageType.MsgReadIndexResp], ids=str)
 def test_a_lost_question_is_asked_again_in_other_words(kind: MessageType) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         follower = await cluster.follower()
         lost: list[Message] = []
@@ -261,11 +261,11 @@ def test_a_lost_question_is_asked_again_in_other_words(kind: MessageType) -> Non
         assert len(asked) == len(set(asked)) == 2
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_leader_that_is_cut_off_answers_no_reads() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         old = await cluster.leader()
         await old.replica.propose(b"x")
@@ -278,11 +278,11 @@ def test_a_leader_that_is_cut_off_answers_no_reads() -> None:
         assert old.notebook.lines == [b"x", b"y"]
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_read_that_cannot_be_answered_ends() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         follower = await cluster.follower()
         cluster.cut = {follower.id}
@@ -292,14 +292,14 @@ def test_a_read_that_cannot_be_answered_ends() -> None:
         assert follower.replica.figures()["waiting_reads"] == 0
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 # -- the disk
 
 
 def test_ticks_do_not_wait_for_the_disk() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         old = await cluster.leader()
         old.disk.is_stuck = True
@@ -314,11 +314,11 @@ def test_ticks_do_not_wait_for_the_disk() -> None:
         assert await cluster.until_equal() == [b"y", b"x"]
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_after_a_disk_error_nothing_is_sent_or_answered() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         for node in cluster.nodes.values():
             leader = await cluster.leader()
@@ -338,11 +338,11 @@ def test_after_a_disk_error_nothing_is_sent_or_answered() -> None:
         assert set(await cluster.until_equal()) <= {b"x"}
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_commit_index_alone_is_written_later() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         await leader.replica.propose(b"x")
@@ -355,11 +355,11 @@ def test_a_commit_index_alone_is_written_later() -> None:
         assert len(leader.disk.writes) == writes  # nothing happens, so nothing is written
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_restart_goes_on_from_the_disk_alone() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         for number in range(10):
@@ -376,7 +376,7 @@ def test_a_restart_goes_on_from_the_disk_alone() -> None:
         assert await (await cluster.leader()).replica.propose(b"10") == 11
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 # -- snapshots
@@ -385,7 +385,7 @@ FEW = Settings(snapshot_entries=20, catch_up_entries=5)
 
 
 def test_endless_writes_keep_the_log_short() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster(settings=FEW)
         leader = await cluster.leader()
         for number in range(300):
@@ -401,11 +401,11 @@ def test_endless_writes_keep_the_log_short() -> None:
         await cluster.until(lambda: all(node.notebook.lines == lines for node in cluster.nodes.values()))
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_snapshot_is_of_what_is_applied_and_not_of_what_is_committed() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster(1)
         for number in range(50):
             await (await cluster.leader()).replica.propose(b"%d" % number)
@@ -420,11 +420,11 @@ def test_a_snapshot_is_of_what_is_applied_and_not_of_what_is_committed() -> None
         assert made.metadata.index == len(lines) + 2  # behind the founder and the leader's first
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_large_entries_make_a_snapshot_due_by_their_bytes() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster(settings=Settings(snapshot_bytes=10_000, catch_up_bytes=2_500))
         leader = await cluster.leader()
         for _ in range(30):
@@ -435,11 +435,11 @@ def test_large_entries_make_a_snapshot_due_by_their_bytes() -> None:
         assert 2 <= stored.snapshot().metadata.index - stored.first_index() + 1 <= 3
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_follower_that_was_away_catches_up_by_snapshot() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster(settings=FEW)
         follower = await cluster.follower()
         await cluster.crash(follower.id)
@@ -456,11 +456,11 @@ def test_a_follower_that_was_away_catches_up_by_snapshot() -> None:
         assert len(await cluster.until_equal()) == 101
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_an_own_snapshot_does_not_follow_a_newer_one_to_the_disk() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, VirtualLoop)
         cluster = Cluster(settings=FEW)
@@ -486,11 +486,11 @@ def test_an_own_snapshot_does_not_follow_a_newer_one_to_the_disk() -> None:
         assert len([write for write in follower.disk.writes if write.snapshot is not None]) == 1
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_request_carried_out_unseen_is_told_so_and_not_carried_out_twice() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster(settings=FEW)
         leader, follower = await cluster.leader(), await cluster.follower()
         await follower.replica.propose(b"seen")
@@ -508,7 +508,7 @@ def test_a_request_carried_out_unseen_is_told_so_and_not_carried_out_twice() -> 
         assert (await cluster.until_equal()).count(b"unseen") == 1
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -521,7 +521,7 @@ def test_a_request_carried_out_unseen_is_told_so_and_not_carried_out_twice() -> 
     ],
 )
 def test_a_damaged_snapshot_is_not_taken(spoil: Callable[[bytes], bytes]) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster(settings=FEW)
         follower = await cluster.follower()
         cluster.cut = {follower.id}
@@ -545,14 +545,14 @@ def test_a_damaged_snapshot_is_not_taken(spoil: Callable[[bytes], bytes]) -> Non
         assert len(await cluster.until_equal()) == 60
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 # -- the end
 
 
 def test_leadership_can_be_handed_over() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         old = await cluster.leader()
         await old.replica.transfer_leadership(2.0)
@@ -565,11 +565,11 @@ def test_leadership_can_be_handed_over() -> None:
         assert asyncio.get_running_loop().time() == before
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_while_a_handover_goes_nowhere_requests_wait() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         target = await cluster.follower()
@@ -585,11 +585,11 @@ def test_while_a_handover_goes_nowhere_requests_wait() -> None:
         assert leader.replica.status().term == target.replica.status().term
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_handing_over_to_the_dead_ends() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         for id in [id for id in cluster.nodes if id != leader.id]:
@@ -599,11 +599,11 @@ def test_handing_over_to_the_dead_ends() -> None:
         assert asyncio.get_running_loop().time() - before == pytest.approx(0.5)
         await cluster.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_closing_answers_everybody_and_writes_the_commit_index() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         cluster = Cluster()
         leader = await cluster.leader()
         await leader.replica.propose(b"x")
@@ -624,4 +624,4 @@ def test_closing_answers_everybody_and_writes_the_commit_index() -> None:
         assert leader.disk.stored.initial_state()[0].commit == commit
         await cluster.end()
 
-    run(story())
+    run(scenario())

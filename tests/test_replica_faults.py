@@ -21,7 +21,7 @@ SEEDS = range(12)
 SETTINGS = Settings(snapshot_entries=15, catch_up_entries=4, request_seconds=4.0)
 
 
-class Story:
+class Scenario:
     """A cluster, who uses it, and who spoils it."""
 
     def __init__(self, seed: int) -> None:
@@ -134,7 +134,7 @@ class Story:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_whatever_happens(seed: int) -> None:
-    async def story() -> None:
-        await Story(seed).run()
+    async def scenario() -> None:
+        await Scenario(seed).run()
 
-    run(story())
+    run(scenario())

@@ -98,7 +98,7 @@ def test_sessions_that_fell_silent_are_forgotten() -> None:
 
 @pytest.mark.parametrize("give_up", [False, True], ids=["answered", "given up"])
 def test_an_outbox_sends_in_order_and_forgets(give_up: bool) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         outbox = Outbox(1, 7, Settings(batch_bytes=40))
         first, second, third = (outbox.add(b"x" * 10) for _ in range(3))
         taken = outbox.take()
@@ -123,11 +123,11 @@ def test_an_outbox_sends_in_order_and_forgets(give_up: bool) -> None:
         assert (outbox.take(), outbox.take(), outbox.take()) == ([second], [third], [])
         assert len(outbox) == 2
 
-    run(story())
+    run(scenario())
 
 
 def test_an_answer_nobody_waits_for_any_more_is_no_error() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         outbox = Outbox(1, 7, Settings())
         request = outbox.add(b"x")
         request.done.cancel()
@@ -138,4 +138,4 @@ def test_an_answer_nobody_waits_for_any_more_is_no_error() -> None:
         assert len(outbox) == 0
         await asyncio.sleep(0)
 
-    run(story())
+    run(scenario())

@@ -310,7 +310,7 @@ def test_abort_reads_on_step_down(on: bool) -> None:
         assert node.read_states == [ReadState(node.commit, b"r")]
 
 
-# pre_vote, check_quorum, step_down_on_removal: on by default, here; more in their rooms
+# pre_vote, check_quorum, step_down_on_removal: on by default, here; more beside their modules
 
 
 @ON_OFF

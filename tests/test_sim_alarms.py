@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from directed import plain
-from sim_histories import FOLLOWER, LEADER, START, Story, entry
+from sim_histories import FOLLOWER, LEADER, START, MadeHistory, entry
 
 from pyraft import Role
 from raftpb.enums import MSG_SNAP, MSG_TIMEOUT_NOW
@@ -25,43 +25,43 @@ from rafttest.sim.simulation import Simulation
 # S11 asks the configuration that a node is in, which may not be that of its commit index.
 
 
-def committed_by_others(tail: int) -> Story:
+def committed_by_others(tail: int) -> MadeHistory:
     """1 and 2 commit an entry. 3, which is in an old configuration, has `tail` entries there that were never committed,
     and a snapshot of what is committed arrives at it.
     """
-    story = Story()
-    story.commits(2, [entry(3, 2)])
-    story.checker.lives[3].conf = ConfState((3, 4))
+    made = MadeHistory()
+    made.commits(2, [entry(3, 2)])
+    made.checker.lives[3].conf = ConfState((3, 4))
     if tail:
-        story.writes(3, [entry(3 + i, 1) for i in range(tail)])
-    return story
+        made.writes(3, [entry(3 + i, 1) for i in range(tail)])
+    return made
 
 
-def snapshot_of_3(story: Story) -> Snapshot:
-    return Snapshot(story.checker.states[3], SnapshotMetadata(START.metadata.conf_state, 3, 2))
+def snapshot_of_3(made: MadeHistory) -> Snapshot:
+    return Snapshot(made.checker.states[3], SnapshotMetadata(START.metadata.conf_state, 3, 2))
 
 
 @pytest.mark.parametrize("tail", [0, 1, 5], ids=["its log is shorter", "equally long", "longer"])
 def test_a_snapshot_that_is_not_handed_out_yet_brings_another_configuration(tail: int) -> None:
-    story = committed_by_others(tail)
-    story.checker.arrives(3, Message(MSG_SNAP, 3, 1, 2, snapshot=snapshot_of_3(story)))
-    story.shows(3, FOLLOWER, 2, commit=3, last=3)
-    story.checker.check_quorums_hold_commits()
-    story.checker.handed_out(3, [], snapshot_of_3(story))
-    story.checker.check_quorums_hold_commits()
-    story.checker.restored(3, snapshot_of_3(story))
-    story.checker.check_quorums_hold_commits()
+    made = committed_by_others(tail)
+    made.checker.arrives(3, Message(MSG_SNAP, 3, 1, 2, snapshot=snapshot_of_3(made)))
+    made.shows(3, FOLLOWER, 2, commit=3, last=3)
+    made.checker.check_quorums_hold_commits()
+    made.checker.handed_out(3, [], snapshot_of_3(made))
+    made.checker.check_quorums_hold_commits()
+    made.checker.restored(3, snapshot_of_3(made))
+    made.checker.check_quorums_hold_commits()
 
 
 @pytest.mark.parametrize("arrived", [None, 4], ids=["no snapshot", "another one"])
 def test_without_that_snapshot_its_configuration_is_asked(arrived: int | None) -> None:
-    story = committed_by_others(tail=1)
+    made = committed_by_others(tail=1)
     if arrived is not None:
         other = Snapshot(b"", SnapshotMetadata(ConfState((1, 2, 3)), arrived, 2))
-        story.checker.arrives(3, Message(MSG_SNAP, 3, 1, 2, snapshot=other))
-    story.shows(3, FOLLOWER, 2, commit=3, last=3)
+        made.checker.arrives(3, Message(MSG_SNAP, 3, 1, 2, snapshot=other))
+    made.shows(3, FOLLOWER, 2, commit=3, last=3)
     with pytest.raises(Violation, match=r"S11: 3, committed by node 3, is missing on the quorum \[3, 4\]"):
-        story.checker.check_quorums_hold_commits()
+        made.checker.check_quorums_hold_commits()
 
 
 def test_a_follower_with_a_longer_log_takes_a_snapshot_and_is_not_asked_for_its_old_configuration() -> None:
@@ -83,7 +83,7 @@ def test_a_follower_with_a_longer_log_takes_a_snapshot_and_is_not_asked_for_its_
     s.run_until_idle()
     s.compact(2)
     s.heal()
-    s.mail.clear()
+    s.mailbox.clear()
     s.hold(MSG_SNAP)
     s.pass_time(3)
     s.deliver(MSG_SNAP, to=1)
@@ -100,21 +100,21 @@ def test_a_follower_with_a_longer_log_takes_a_snapshot_and_is_not_asked_for_its_
 
 
 def test_an_invitation_leaves_after_its_leader_has_stepped_down() -> None:
-    story = Story()
-    story.leads(1, 2)
-    story.shows(1, LEADER, 2, hands_over_to=2)
-    story.shows(1, FOLLOWER, 2)
-    story.says(1, Message(MSG_TIMEOUT_NOW, 2, 1, 2))
+    made = MadeHistory()
+    made.leads(1, 2)
+    made.shows(1, LEADER, 2, hands_over_to=2)
+    made.shows(1, FOLLOWER, 2)
+    made.says(1, Message(MSG_TIMEOUT_NOW, 2, 1, 2))
 
 
 def test_an_invitation_of_the_next_term_is_another_one() -> None:
-    story = Story()
-    story.leads(1, 2)
-    story.shows(1, LEADER, 2, hands_over_to=2)
-    story.shows(1, FOLLOWER, 2)
-    story.leads(1, 3)
+    made = MadeHistory()
+    made.leads(1, 2)
+    made.shows(1, LEADER, 2, hands_over_to=2)
+    made.shows(1, FOLLOWER, 2)
+    made.leads(1, 3)
     with pytest.raises(Violation, match="S13: node 1 invites 2 to campaign, and is not handing over to it"):
-        story.says(1, Message(MSG_TIMEOUT_NOW, 2, 1, 3))
+        made.says(1, Message(MSG_TIMEOUT_NOW, 2, 1, 3))
 
 
 # L6 is judged when nothing from before the end of the faults can change the leader any more.
@@ -142,7 +142,7 @@ def quiet() -> Options:
     drawn = (draw(seed) for seed in range(5000))
     options = next(o for o in drawn if o.voters == 3 and o.pre_vote and o.check_quorum and not o.lease_reads)
     options = replace(
-        options, spares=0, never_started=0, own_knobs=(), tick_rates=(), story="", amnesia="", knob_off=""
+        options, spares=0, never_started=0, own_knobs=(), tick_rates=(), made="", disk_loss="", knob_off=""
     )
     options = replace(options, intervals={}, ticks=80, election_tick=12, crash_between=0.0, is_asynchronous=False)
     return replace(options, drop=0.0, late=0.0, duplicate=0.0, misdirect=0.0, corrupt=0.0)

@@ -14,7 +14,7 @@ import sim_borders_liveness
 import sim_borders_logs
 import sim_borders_members
 from sim_borders import BORDERS
-from sim_histories import Story
+from sim_histories import MadeHistory
 
 from pyraft import Config, MemoryStorage, NullLogger, RawNode
 from raftpb.message import ConfState
@@ -36,14 +36,14 @@ WITHOUT: dict[str, str] = {
 @pytest.mark.parametrize("name", BORDERS)
 def test_the_last_history_that_is_allowed(name: str) -> None:
     _, allowed, _ = BORDERS[name]
-    allowed(Story())
+    allowed(MadeHistory())
 
 
 @pytest.mark.parametrize("name", BORDERS)
 def test_the_first_history_that_is_not(name: str) -> None:
     law, _, beyond = BORDERS[name]
     with pytest.raises(Violation) as caught:
-        beyond(Story())
+        beyond(MadeHistory())
     assert caught.value.invariant == law
 
 
@@ -77,7 +77,7 @@ def test_a_refusal_is_compared_whole() -> None:
     """S24 at its border: the counters of refusals may differ, and nothing else."""
     node = RawNode(Config(id=1, storage=MemoryStorage(), logger=NullLogger()))
     before = node.export_state()
-    story = Story()
-    story.checker.refused(1, before, replace(before, anomalies=replace(before.anomalies, refused_messages=7)), "it")
+    made = MadeHistory()
+    made.checker.refused(1, before, replace(before, anomalies=replace(before.anomalies, refused_messages=7)), "it")
     with pytest.raises(Violation, match=re.escape("S24")):
-        story.checker.refused(1, before, replace(before, vote=before.vote + 1), "it")
+        made.checker.refused(1, before, replace(before, vote=before.vote + 1), "it")

@@ -72,11 +72,11 @@ def heartbeat() -> Message:
 
 
 def test_no_flip_of_a_few_bits_passes_the_checksum() -> None:
-    sealed = encode_frame(heartbeat())
-    assert decode_frame(sealed) == heartbeat()
+    frame = encode_frame(heartbeat())
+    assert decode_frame(frame) == heartbeat()
     for seed in range(500):
         with pytest.raises(DamagedError):
-            decode_frame(flip(sealed, Random(seed)))
+            decode_frame(flip(frame, Random(seed)))
 
 
 def test_damaged_messages_are_caught_and_change_nothing() -> None:
@@ -336,14 +336,14 @@ def test_a_member_that_never_starts_does_no_harm() -> None:
     assert sum(result.counts.get("members that never started", 0) for result in results) > 0
 
 
-# -- amnesia
+# -- disk loss
 
 
 def amnesiac(has_lost_promises: bool, has_suspicion: bool) -> DiskLoss:
-    amnesia = DiskLoss(Simulation(quiet(amnesia=WIPED)))
-    amnesia.has_lost_promises = has_lost_promises
-    amnesia.sim.has_suspicion = has_suspicion
-    return amnesia
+    disk_loss = DiskLoss(Simulation(quiet(disk_loss=WIPED)))
+    disk_loss.has_lost_promises = has_lost_promises
+    disk_loss.sim.has_suspicion = has_suspicion
+    return disk_loss
 
 
 @pytest.mark.parametrize(
@@ -364,13 +364,13 @@ def test_what_is_thought_of_a_run_with_amnesia(has_lost: bool, has_suspicion: bo
 
 
 def test_a_follower_that_lost_its_disk_is_noticed() -> None:
-    sim = cluster(quiet(amnesia=WIPED, ticks=400, intervals={"propose": 1}))
+    sim = cluster(quiet(disk_loss=WIPED, ticks=400, intervals={"propose": 1}))
     Workload(sim).begin()
     pass_ticks(sim, 20)
-    amnesia = DiskLoss(sim)
-    amnesia._strike()
+    disk_loss = DiskLoss(sim)
+    disk_loss._strike()
     pass_ticks(sim, 20)
-    assert amnesia.has_lost_promises
+    assert disk_loss.has_lost_promises
     assert sim.has_suspicion
     assert any(node.raw.basic_status().log_loss_suspected for node in sim.nodes.values())
 

@@ -96,7 +96,7 @@ def test_no_law_is_off_unless_a_knob_is() -> None:
 
 def test_a_law_that_falls_with_its_knob_off_is_counted_and_no_failure() -> None:
     """Without `persist_before_vote_request` the first MsgVote leaves before the vote is durable."""
-    options = next(o for o in DRAWN if o.is_asynchronous and o.voters >= 3 and not o.lease_reads and not o.story)
+    options = next(o for o in DRAWN if o.is_asynchronous and o.voters >= 3 and not o.lease_reads and not o.scenario)
     result = run(options.seed, options=replace(options, knob_off="persist_before_vote_request"))
     assert result.violation is None
     assert {name for name in result.counts if name.endswith("broken with persist_before_vote_request off")}

@@ -390,7 +390,7 @@ def test_entries_may_be_gone_whose_terms_are_known(sends_empty: bool) -> None:
         assert str(node.progress(2)) == "StateReplicate match=1 next=2"
 
 
-# Stories
+# Scenarios
 
 
 @MODES

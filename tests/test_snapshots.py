@@ -90,7 +90,7 @@ def stored_copy(disk: FakeDisk, count: int) -> MemoryStorage:
     ],
 )
 def test_what_is_kept_of_the_log(settings: Settings, first: int) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         disk = FakeDisk()
         storage = stored_copy(disk, 20)
         snapshots = Snapshots(7, storage, disk, settings)
@@ -104,7 +104,7 @@ def test_what_is_kept_of_the_log(settings: Settings, first: int) -> None:
             assert log.snapshot() == Snapshot(b"state", SnapshotMetadata(CONF_STATE, 10, 1))
             assert (log.first_index(), log.last_index()) == (first, 20)
 
-    run(story())
+    run(scenario())
 
 
 def installed(storage: MemoryStorage) -> None:
@@ -114,7 +114,7 @@ def installed(storage: MemoryStorage) -> None:
 
 @pytest.mark.parametrize("late", [False, True], ids=["before it is written", "while it is written"])
 def test_the_snapshot_of_the_leader_wins(late: bool) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         disk = FakeDisk()
         storage = stored_copy(disk, 20)
         snapshots = Snapshots(7, storage, disk, Settings())
@@ -133,7 +133,7 @@ def test_the_snapshot_of_the_leader_wins(late: bool) -> None:
         assert storage.snapshot().data == b"the leader's"
         assert len(disk.writes) == late
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_when_one_is_due(settings: Settings, note: Callable[[Snapshots], None]) 
 
 
 def test_what_goes_wrong_is_told() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         disk = FakeDisk()
         disk.is_broken = True
         snapshots = Snapshots(7, stored_copy(disk, 20), disk, Settings())
@@ -168,11 +168,11 @@ def test_what_goes_wrong_is_told() -> None:
         with pytest.raises(DiskError):
             snapshots.end()
 
-    run(story())
+    run(scenario())
 
 
 def test_closing_gives_up() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         disk = FakeDisk()
         snapshots = Snapshots(7, stored_copy(disk, 20), disk, Settings())
         await snapshots.close()
@@ -181,4 +181,4 @@ def test_closing_gives_up() -> None:
         await asyncio.sleep(1)
         assert not disk.writes
 
-    run(story())
+    run(scenario())

@@ -84,7 +84,7 @@ def messages(events: list[TraceEvent], name: str) -> list[TracedMessage]:
     return [event.message for event in of_kind(events, name) if event.message is not None]
 
 
-# -- the story of a node, in order
+# -- the scenario of a node, in order
 
 
 def test_a_node_alone_founds_a_cluster_leads_and_commits() -> None:

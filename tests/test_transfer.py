@@ -243,7 +243,7 @@ def test_a_follower_asks_for_itself() -> None:
     assert cluster.refused == []
 
 
-# Stories
+# Scenarios
 
 
 @pytest.mark.parametrize("async_storage_writes", [False, True], ids=["sync", "async"])

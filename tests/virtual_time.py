@@ -65,7 +65,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return done
 
 
-def run(story: Coroutine[Any, Any, T]) -> T:
-    """Run `story` in virtual time."""
+def run(scenario: Coroutine[Any, Any, T]) -> T:
+    """Run `scenario` in virtual time."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(story)
+        return runner.run(scenario)

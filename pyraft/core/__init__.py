@@ -1,5 +1,5 @@
-"""The state machine: one record (`raft`), one room per idea, read from `step` downwards.
+"""The state machine: one record (`raft`), one module per idea, read from `step` downwards.
 
-Each room reaches only rooms below it: step > roles, durability > snapshot, proposals > election, membership, acks >
+Each module reaches only modules below it: step > roles, durability > snapshot, proposals > election, membership, acks >
 transitions, reads, transfer > replication > raft.
 """

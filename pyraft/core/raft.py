@@ -1,7 +1,7 @@
-"""Raft: the record that the rooms of the core work on.
+"""Raft: the record that the modules of the core work on.
 
 Everything that the machine remembers is a field here, and everything that it wants to tell the application waits here
-until `RawNode.ready` collects it. The rooms are modules of functions over this record; nothing is hidden in them.
+until `RawNode.ready` collects it. The modules are functions over this record; nothing is hidden in them.
 
 Messages leave in two streams. `msgs_after_append` holds the answers that promise something about this node's disk
 (MsgAppResp, MsgVoteResp, MsgPreVoteResp, granting or not, also to itself): they wait until that is durable.
@@ -40,7 +40,7 @@ from raftpb.message import Message
 
 @final
 class Raft:
-    """One node's state. Written only by the rooms of `pyraft.core`, read by `RawNode`."""
+    """One node's state. Written only by the modules of `pyraft.core`, read by `RawNode`."""
 
     def __init__(self, config: Config) -> None:
         # Told once.

@@ -1,4 +1,4 @@
-"""Roles: who reacts to what. Three tables, side by side; the work is in the rooms.
+"""Roles: who reacts to what. Three tables, side by side; the work is in the modules below.
 
 A message that a role has no line for is ignored: it is late, or meant for what this node was before.
 

@@ -1,4 +1,4 @@
-"""Step: where messages and time enter. Read this room first.
+"""Step: where messages and time enter. Read this module first.
 
     message ─> step ─ term gate ─> votes | leader | candidate | follower
     clock   ─> tick ─> campaign | heartbeat, quorum check

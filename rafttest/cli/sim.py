@@ -1,8 +1,8 @@
 """`python -m rafttest sim`: simulate seeds, check everything, tell what was reached.
 
 Exit code: 0 if nothing was violated, 1 if something was, or if a run of --minutes, of 500 seeds or more, has not been
-through everything that it should have been (the markers). A seed that fails is shrunk: what can be left out is, and
-the command that repeats the rest is printed. Without --seed, --runs seeds follow one another from 1 on; with
+through everything that it should have been (the coverage points). A seed that fails is shrunk: what can be left out is,
+and the command that repeats the rest is printed. Without --seed, --runs seeds follow one another from 1 on; with
 --minutes, first all seeds that ever failed, then as many as there is time for.
 """
 
@@ -30,7 +30,9 @@ _BATCH: Final = 64
 _SHOWN: Final = ("crashes", "membership changes applied", "snapshots installed", "elections", "reads checked")
 _DEFAULT_RUNS: Final = 100
 _ENOUGH: Final = 500
-"""Seeds of a run of --minutes from which on every marker must have been seen: the rarest comes once in a hundred."""
+"""Seeds of a run of --minutes from which on every coverage point must have been seen: the rarest comes once in a
+hundred.
+"""
 _MOST_SHRUNK: Final = 3
 """Failing seeds that are shrunk in one call."""
 _MOST_RUNS: Final = 80
@@ -42,7 +44,7 @@ def add_parser(parent: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = parent.add_parser("sim", help="simulate clusters under faults and check every step", description=__doc__)
     parser.add_argument("--seed", type=int, help="the first seed; alone: only this one, with its last events")
     parser.add_argument("--runs", type=_positive, help=f"how many seeds (default: {_DEFAULT_RUNS})")
-    parser.add_argument("--minutes", type=float, help="go on for so long; 500 seeds must see every marker")
+    parser.add_argument("--minutes", type=float, help="go on for so long; 500 seeds must see every coverage point")
     parser.add_argument("--jobs", type=_positive, default=1, help="processes (default: 1)")
     parser.add_argument("--without", type=_names, default=(), metavar="NAMES", help="what to leave out: crash,clog,...")
     parser.add_argument("--spares", type=int, help="at most so many nodes that are no members at first")
@@ -121,7 +123,7 @@ class _SimSession:
             result = _simulate(case.run)
             if result.violation is not None:
                 self.violations += 1
-                print(f"this has failed before, with {case.law}: {case.story}")
+                print(f"this has failed before, with {case.law}: {case.scenario}")
                 self._show(case.run, result)
 
     def go(self, wanted: Iterable[Run], jobs: int) -> int:
@@ -185,7 +187,7 @@ class _SimSession:
         for name, number in sorted(self.counts.items()):
             if name not in MARKERS:
                 print(f"{number:>10}  {name}")
-        print("markers:")
+        print("coverage points:")
         for name, meaning in MARKERS.items():
             print(f"{self.counts.get(name, 0):>10}  {name}: {meaning}")
         missing = unseen(self.counts)

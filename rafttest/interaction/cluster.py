@@ -110,7 +110,7 @@ def _is_local(message: Message) -> bool:
 
 
 def _answers_storage(message: Message) -> bool:
-    """True for what the storage threads say; the core takes it by a door of its own."""
+    """True for what the storage threads say; the core takes it by a call of its own."""
     if message.from_ == message.to:
         return message.type in {MSG_APP_RESP, MSG_VOTE_RESP, MSG_PRE_VOTE_RESP}
     return message.from_ in {LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD}

@@ -3,9 +3,10 @@
     node = RecordingNode(config, Path("recording"))     in place of RawNode(config)
     python -m rafttest replay recording/                runs it again; `--until N` stops at an input and shows the node
 
-The core is a function of its inputs, so the inputs and a starting state are a node's whole story. Read in this order:
-`format` (the file, what survives, what it costs); `node`, `journal` and `ring` (recording); `player` (replaying);
-`surroundings` and `script` (what a core asks, recorded and replayed); `outcome`, `state` and `values` (the bytes).
+The core is a function of its inputs, so the inputs and a starting state are a node's whole scenario. Read in this
+order: `format` (the file, what survives, what it costs); `node`, `journal` and `ring` (recording); `player`
+(replaying); `collaborators` and `answers` (what a core asks, recorded and replayed); `output`, `state` and `values`
+(the bytes).
 """
 
 from rafttest.record.format import BadValueError, DamagedRecordingError, End, RecordingError, Segment, read_segment

@@ -13,7 +13,7 @@ the recording go on for ever. Numbers count up over all lives (processes) of a n
               (`RawNode.export_state`) as names with values, so that another version is told by name what it lacks
     Mark      begins each write: eight fixed bytes that are easy to find again, number of the next input, clock
     an input  arguments; the answers that the core was given meanwhile, by Storage, random and a logger that raised,
-              each with its question; the output: a Ready in short, a value, or the error that was raised (`outcome`)
+              each with its question; the output: a Ready in short, a value, or the error that was raised (`output`)
     Note      text of the application, or a call that was refused for its arguments and changed nothing
     End       why there is no more: it goes on in the next segment, was closed, or the node has failed
 

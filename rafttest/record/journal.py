@@ -31,7 +31,7 @@ _UNCHANGED: Final = (TypeError, ValueError)
 
 
 class Journal:
-    """The recording of `raw`, whose surroundings leave what they answer in `answers`."""
+    """The recording of `raw`, whose collaborators leave what they answer in `answers`."""
 
     def __init__(self, config: Config, raw: RawNode, answers: Answers, ring: Ring) -> None:
         self.stopped = ""

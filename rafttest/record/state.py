@@ -49,7 +49,7 @@ from rafttest.record.values import (
 MAX_ELECTION_TICK: Final = 1 << 20
 """A longer time-out would make a replay take for ever, and nobody has one."""
 
-SURROUNDINGS: Final = ("storage", "random", "logger", "trace_logger")
+COLLABORATORS: Final = ("storage", "random", "logger", "trace_logger")
 """The fields of a Config that are no data."""
 
 _NUMBERS: Final = (
@@ -148,7 +148,7 @@ def encode_config(config: Config) -> dict[str, bytes]:
     """All of a Config that is data, and whether it has a trace logger, which asks questions of its own."""
     values: dict[str, bytes] = {}
     for field in dataclasses.fields(Config):
-        if field.name in SURROUNDINGS or field.name == "conf_state":
+        if field.name in COLLABORATORS or field.name == "conf_state":
             continue
         value: object = getattr(config, field.name)
         if isinstance(value, bool):
@@ -175,11 +175,11 @@ class Surroundings:
 
 
 def decode_config(fields: Fields, around: Surroundings) -> Config:
-    """The Config that was recorded, in other surroundings."""
+    """The Config that was recorded, with other collaborators."""
     values: dict[str, Any] = {}  # what Config itself checks, field by field
     for field in dataclasses.fields(Config):
         default: object = field.default
-        if field.name in SURROUNDINGS or field.name == "conf_state":
+        if field.name in COLLABORATORS or field.name == "conf_state":
             continue
         if isinstance(default, ReadOnlyOption):
             values[field.name] = _option(fields.number(field.name))

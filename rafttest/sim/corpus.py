@@ -19,7 +19,7 @@ class Case:
 
     run: Run
     law: str
-    story: str
+    scenario: str
 
 
 CORPUS: Final = (

@@ -26,8 +26,8 @@ from rafttest.sim.options import (
 )
 from rafttest.sim.schedule import TICK
 
-_STORIES: Final = 0.08
-"""How many seeds begin with a story."""
+_SCENARIOS: Final = 0.08
+"""How many seeds begin with a scenario."""
 
 _LEASES: Final = 0.15
 """How many seeds read by lease."""
@@ -43,8 +43,8 @@ def draw(seed: int) -> Options:
     """Make the options of `seed`. The order of the draws is the meaning of a seed."""
     more, knobs = Random(f"{seed} more"), Random(f"{seed} knobs")
     options = _without_leases(seed, more, knobs)
-    if more.random() < _STORIES:
-        options = _with_story(options, more)
+    if more.random() < _SCENARIOS:
+        options = _with_scenario(options, more)
     if more.random() >= _LEASES:
         return replace(options, ask_quorum=())
     if knobs.random() < _LEASE_KNOB_OFF:
@@ -102,8 +102,8 @@ def _without_leases(seed: int, more: Random, knobs: Random) -> Options:
         tick_rates=tuple(more.uniform(0.5, 2.0) for _ in nodes) if more.random() < 0.25 else (),
         own_knobs=tuple((more.random() < 0.5, more.random() < 0.5) for _ in nodes) if more.random() < 0.15 else (),
         never_started=min(spares, 1) if more.random() < 0.15 and not is_forgetful else 0,
-        story="",
-        amnesia=more.choice((WIPED, OLD_BACKUP)) if is_forgetful else "",
+        scenario="",
+        disk_loss=more.choice((WIPED, OLD_BACKUP)) if is_forgetful else "",
         fail_io=(0, 0),
         election_tick=random.randrange(5, 13),
         heartbeat_tick=random.choice((1, 1, 2)),
@@ -127,14 +127,14 @@ def _without_leases(seed: int, more: Random, knobs: Random) -> Options:
     )
 
 
-def _with_story(options: Options, random: Random) -> Options:
-    """The same seed, in a cluster of the size that the story is about, which sends entries one by one; while it is told
-    nothing is lost, since its faults are its own.
+def _with_scenario(options: Options, random: Random) -> Options:
+    """The same seed, in a cluster of the size that the scenario is about, which sends entries one by one; while it is
+    told nothing is lost, since its faults are its own.
     """
     name = random.choice((FIGURE_8, SNAPSHOT_AND_ENTRIES))
-    story = replace(
+    scenario = replace(
         options,
-        story=name,
+        scenario=name,
         voters=3,
         batch_append=False,
         max_size_per_msg=0,
@@ -142,7 +142,7 @@ def _with_story(options: Options, random: Random) -> Options:
         max_inflight_msgs=256,
     )
     if name == SNAPSHOT_AND_ENTRIES:
-        story = replace(story, is_asynchronous=False, disk_delay=2 * TICK, delay=20, piece_bytes=0)
-    story = replace(story, max_committed_size_per_ready=1 << 20, max_uncommitted_entries_size=1 << 20)
-    story = replace(story, drop=0.0, late=0.0, corrupt=0.0, misdirect=0.0, crash_between=0.0)
-    return replace(story, own_knobs=(), never_started=0, tick_rates=story.tick_rates[: 3 + story.spares])
+        scenario = replace(scenario, is_asynchronous=False, disk_delay=2 * TICK, delay=20, piece_bytes=0)
+    scenario = replace(scenario, max_committed_size_per_ready=1 << 20, max_uncommitted_entries_size=1 << 20)
+    scenario = replace(scenario, drop=0.0, late=0.0, corrupt=0.0, misdirect=0.0, crash_between=0.0)
+    return replace(scenario, own_knobs=(), never_started=0, tick_rates=scenario.tick_rates[: 3 + scenario.spares])

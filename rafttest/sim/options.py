@@ -120,13 +120,13 @@ class Options:
     tick_rates: tuple[float, ...]
     """How fast each node's clock runs, by id; empty: all alike."""
     own_knobs: tuple[tuple[bool, bool], ...]
-    """Pre-vote and check-quorum of each node until healing, by id; empty: all alike."""
+    """Pre-vote and check-quorum of each node until faults end, by id; empty: all alike."""
     never_started: int
     """How many of the spares are no process at all, though they may become members."""
-    story: str
-    """What is told first: see `stories`; empty: nothing."""
-    amnesia: str
-    """What one node loses, which no node may: see `amnesia`; empty: nothing."""
+    scenario: str
+    """What is told first: see `scenarios`; empty: nothing."""
+    disk_loss: str
+    """What one node loses, which no node may: see `disk_loss`; empty: nothing."""
     fail_io: tuple[int, int]
     """The node whose disk fails, and at the how-manieth access; (0, 0): none."""
     intervals: dict[str, int]
@@ -176,8 +176,8 @@ _OFF: Final[dict[str, Callable[[Options], Options]]] = {
     "drift": lambda o: replace(o, tick_rates=()),
     "own_knobs": lambda o: replace(o, own_knobs=()),
     "never_started": lambda o: replace(o, never_started=0),
-    "story": lambda o: replace(o, story=""),
-    "amnesia": lambda o: replace(o, amnesia=""),
+    "scenario": lambda o: replace(o, scenario=""),
+    "disk_loss": lambda o: replace(o, disk_loss=""),
     "leases": lambda o: replace(o, lease_reads=False, ask_quorum=()),
     "batch_append": lambda o: replace(o, batch_append=False),
     "promise_lease": lambda o: replace(o, promise_lease=False),

@@ -37,8 +37,8 @@ class SimResult:
 def run(
     seed: int, keeps_all: bool = False, observer: Observer | None = None, options: Options | None = None
 ) -> SimResult:
-    """Faults first, then healing; stops at the first violation. `keeps_all`: `last_events` holds the whole trace.
-    `observer` sees all of it. `options`: what the seed stands for, if some of it is to be left out.
+    """Faults first, then the liveness phase; stops at the first violation. `keeps_all`: `last_events` holds the whole
+    trace. `observer` sees all of it. `options`: what the seed stands for, if some of it is to be left out.
     """
     sim = Simulation(draw(seed) if options is None else options)
     sim.keeps_all = keeps_all
@@ -46,9 +46,9 @@ def run(
     if observer is not None:
         observer.begins(sim)
     violation: Violation | None = None
-    amnesia = DiskLoss(sim)
+    disk_loss = DiskLoss(sim)
     try:
-        _play(sim, amnesia)
+        _play(sim, disk_loss)
     except Violation as error:
         violation = error
     except Exception as error:
@@ -57,17 +57,17 @@ def run(
     if violation is not None and violation.invariant in laws_off(sim.options):
         sim.count(f"{violation.invariant} broken with {sim.options.knob_off} off")
         violation = None
-    if amnesia.has_struck:
-        violation = _judge(sim, amnesia, violation)
+    if disk_loss.has_struck:
+        violation = _judge(sim, disk_loss, violation)
     counts = {name: count for name, count in sorted(sim.counts.items()) if count}
     counts["reads checked"] = sim.checker.reads_checked
     return SimResult(sim.options, sim.events, sim.trace_hash(), counts, violation, tuple(sim.recent))
 
 
-def _judge(sim: Simulation, amnesia: DiskLoss, violation: Violation | None) -> Violation | None:
-    end = amnesia.judge(violation)
+def _judge(sim: Simulation, disk_loss: DiskLoss, violation: Violation | None) -> Violation | None:
+    end = disk_loss.judge(violation)
     if end == UNNOTICED:
-        without_it = run(sim.options.seed, options=replace(sim.options, amnesia=""))
+        without_it = run(sim.options.seed, options=replace(sim.options, disk_loss=""))
         if without_it.violation is not None:
             return violation
     if end:
@@ -81,7 +81,7 @@ def _is_short(sim: Simulation) -> bool:
     return sim.events < FEWEST_EVENTS and sim.options.ticks >= FEWEST_TICKS
 
 
-def _play(sim: Simulation, amnesia: DiskLoss) -> None:
+def _play(sim: Simulation, disk_loss: DiskLoss) -> None:
     options = sim.options
     size = options.voters + options.spares
     for id in range(1, size + 1):
@@ -92,7 +92,7 @@ def _play(sim: Simulation, amnesia: DiskLoss) -> None:
     tell(sim, workload)
     workload.begin()
     Nemesis(sim, workload).begin()
-    amnesia.begin()
+    disk_loss.begin()
     sim.count("nodes with settings of their own", len(options.own_knobs))
     sim.count("clocks of different speed", len(options.tick_rates))
     sim.count("knobs of safety switched off", int(bool(options.knob_off)))
@@ -107,5 +107,5 @@ def _play(sim: Simulation, amnesia: DiskLoss) -> None:
     absent_members = [id for conf in sim.checker.confs.values() for id in sim.absent if id in members_of(conf)]
     sim.count("members that never started", len(absent_members))
     LivenessPhase(sim, workload).run()
-    if sim.has_suspicion and not amnesia.has_struck:
+    if sim.has_suspicion and not disk_loss.has_struck:
         raise Violation("S25", "a node suspects that a log has lost entries, and none has")

@@ -1,8 +1,8 @@
 """Shrink: from a seed that fails to the least that still fails in the same way.
 
 A schedule cannot be edited, for whatever changes changes everything after it. What can be left out is what the seed has
-drawn: faults one by one, spare nodes, clients, and the end. A smaller run that breaks the same law is the better story;
-it is told as a seed and what is left out of it, so that one command replays it.
+drawn: faults one by one, spare nodes, clients, and the end. A smaller run that breaks the same law is the better
+scenario; it is told as a seed and what is left out of it, so that one command replays it.
 """
 
 from __future__ import annotations

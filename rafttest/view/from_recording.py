@@ -117,7 +117,7 @@ class _RecordingWatcher(Player):
             return
         try:
             if event.kind is Kind.NOTE or not self.node.has_ready():
-                self.recorder.take_back()
+                self.recorder.undo()
         except RaftError:
             return
 

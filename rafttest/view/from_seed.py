@@ -106,7 +106,7 @@ class _SeedWatcher(Observer):
         if kind is Kind.START and recorder.known(node) is not None:
             event.text = "restart"
         if word == "heal":
-            self.timeline.sections.append(Section(len(self.timeline.events) - 1, "healing"))
+            self.timeline.sections.append(Section(len(self.timeline.events) - 1, "liveness phase"))
 
     def _noted_message(self, word: str, m: Message) -> None:
         if word == "lost":
@@ -133,7 +133,7 @@ class _SeedWatcher(Observer):
     def touched(self, id: int) -> None:
         events = self.timeline.events
         if events and events[-1].kind is Kind.TICK and events[-1].node == id and self._is_quiet(id):
-            self.recorder.take_back()
+            self.recorder.undo()
             return
         self.recorder.changed(self._now, id, "its disk or its application has answered")
 

@@ -200,7 +200,7 @@ class Recorder:
         if before is not None and self._see(node) != before:
             self.add(Kind.ANSWER, moment, node, text)
 
-    def take_back(self) -> None:
+    def undo(self) -> None:
         """The last event was none."""
         del self.timeline.events[-1]
 

@@ -1,4 +1,4 @@
-"""Sightings: recognises what is worth having been through, on one node; `markers` lists it.
+"""Coverage: recognises what is worth having been through, on one node; `coverage points` lists it.
 
 Looks only, and looks twice only at what is rare: a run pays a dictionary look-up a message for it.
 """

@@ -1,7 +1,7 @@
-"""Markers: what a run must have been through for its silence to mean anything. A million schedules that never install a
-snapshot over a conflicting tail say nothing about that.
+"""Coverage points: what a run must have been through for its silence to mean anything. A million schedules that never
+install a snapshot over a conflicting tail say nothing about that.
 
-Each is a name that `Simulation.count` counts under, and what it means. `sightings` sees most of them.
+Each is a name that `Simulation.count` counts under, and what it means. `coverage` sees most of them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MARKERS: Final[Mapping[str, str]] = {
     "own removals applied with a write under way": "the answer of the append thread comes to a node that is no member",
     "membership changes applied while a snapshot waited": "what is returned belongs to the change, not to the snapshot",
     "joint configurations left at another attempt": "the first was dropped, and nothing was applied since",
-    "idle clusters in a joint configuration": "after healing, before anything is written",
+    "idle clusters in a joint configuration": "after faults end, before anything is written",
     # elections
     "campaigns refused: LEASE_PROMISED": "a leader may rely on this node",
     "campaigns refused: LEASE_MAY_RUN": "a leader of before the start may",
@@ -93,5 +93,5 @@ MARKERS: Final[Mapping[str, str]] = {
 
 
 def unseen(counts: Mapping[str, int]) -> list[str]:
-    """The markers that were not reached at all."""
+    """The coverage points that were not reached at all."""
     return [name for name in MARKERS if not counts.get(name)]

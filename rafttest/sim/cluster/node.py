@@ -196,7 +196,7 @@ class SimNode:
         moments, slow = self.random.randrange(1, 1 + most), self.sim.network.slow
         if not slow:
             return moments
-        most = 4 * self.sim.options.election_tick * TICK  # so that what began before healing ends soon after it
+        most = 4 * self.sim.options.election_tick * TICK  # so that what began before faults end ends soon after
         return min(moments * slow.get(self.id, 1), max(moments, most))
 
     def _tick(self) -> None:

@@ -34,10 +34,10 @@ class Which:
 
 
 class Mailbox:
-    """What is on its way; whoever derives from it says what it means to arrive, and writes the story."""
+    """What is on its way; whoever derives from it says what it means to arrive, and writes the scenario."""
 
     def __init__(self) -> None:
-        self.mail: list[Message] = []
+        self.mailbox: list[Message] = []
         """On its way, oldest first."""
         self._cut: list[Which] = []
         self._held: list[Which] = []
@@ -55,7 +55,7 @@ class Mailbox:
         if any(one.takes(m) for one in self._cut):
             self.note(f"lost {describe(m)}")
         else:
-            self.mail.append(m)
+            self.mailbox.append(m)
 
     def deliver(
         self, type: MessageType | None = None, from_: int | None = None, to: int | None = None
@@ -82,7 +82,7 @@ class Mailbox:
         taken = self._take(Which(type, from_, to))
         for m in taken:
             self.note(f"duplicate {describe(m)}")
-            self.mail.append(m)
+            self.mailbox.append(m)
         return taken
 
     def hold(self, type: MessageType | None = None, from_: int | None = None, to: int | None = None) -> None:
@@ -120,10 +120,10 @@ class Mailbox:
 
     def remove(self, m: Message) -> None:
         """Take this very copy away."""
-        del self.mail[next(place for place, one in enumerate(self.mail) if one is m)]
+        del self.mailbox[next(place for place, one in enumerate(self.mailbox) if one is m)]
 
     def _take(self, which: Which) -> list[Message]:
-        taken = [m for m in self.mail if which.takes(m)]
+        taken = [m for m in self.mailbox if which.takes(m)]
         if not taken:
-            raise ScheduleError(f"no such message is on its way: {which}; there are {self.mail}")
+            raise ScheduleError(f"no such message is on its way: {which}; there are {self.mailbox}")
         return taken

@@ -10,10 +10,10 @@
     s.converge()                         faults end, and the cluster owes a leader, a write and equal states
 
 Nothing happens unless a line says so: no ticks, no time-outs, no losses. Mail stays where it is until it is delivered,
-dropped, or everything runs. A verb that finds nothing to do raises ScriptError, so that no story tells what did not
+dropped, or everything runs. A verb that finds nothing to do raises ScriptError, so that no scenario tells what did not
 happen. Every law of the checker holds at each step (`invariants`); the first one broken raises Violation, with the end
-of the story attached. The same script gives the same trace hash in every process: a node's election time-outs are drawn
-from its id, anew in each life.
+of the scenario attached. The same script gives the same trace hash in every process: a node's election time-outs are
+drawn from its id, anew in each life.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class DirectedSchedule(Mailbox):
         self.own = dict(own or {})
         self.forgives = forgives
         self.forgiven: list[str] = []
-        self.story: list[str] = []
+        self.scenario: list[str] = []
         self.refused: list[StepError] = []
         """What nodes said to messages that they did not take."""
         self.checker = self._checker()
@@ -119,17 +119,17 @@ class DirectedSchedule(Mailbox):
             yield
         except Violation as error:
             if error.invariant not in self.forgives:
-                error.add_note("".join(f"  {line}\n" for line in self.story[-_SHOWN:]))
+                error.add_note("".join(f"  {line}\n" for line in self.scenario[-_SHOWN:]))
                 raise
             self.forgiven.append(error.invariant)
             self.note(f"forgiven: {error}")
 
     def note(self, text: str) -> None:
-        self.story.append(text)
+        self.scenario.append(text)
 
     def trace_hash(self) -> str:
-        """Of the whole story."""
-        return hashlib.blake2b("\n".join(self.story).encode(), digest_size=16).hexdigest()
+        """Of the whole scenario."""
+        return hashlib.blake2b("\n".join(self.scenario).encode(), digest_size=16).hexdigest()
 
     def node(self, n: int) -> ManualNode:
         """Node `n`, for what has no verb here."""
@@ -330,13 +330,13 @@ class DirectedSchedule(Mailbox):
                 if node.is_up and n not in self._paused and not node.is_idle():
                     self.handle(n)
                     moved = True
-            arriving = [m for m in self.mail if m.to not in self._paused and not self.is_held(m)]
+            arriving = [m for m in self.mailbox if m.to not in self._paused and not self.is_held(m)]
             for m in arriving:
                 self.remove(m)
                 self.arrive(m)
             if not moved and not arriving:
                 return
-        raise ScheduleError(f"no rest within {_MOST_ROUNDS} rounds; on its way: {self.mail[:10]}")
+        raise ScheduleError(f"no rest within {_MOST_ROUNDS} rounds; on its way: {self.mailbox[:10]}")
 
     # -- what there is to see
 
@@ -361,7 +361,7 @@ class DirectedSchedule(Mailbox):
         """Terms of the entries of node `n` that were handed out and are not compacted."""
         return list(self.checker.lives[n].mirror.terms)
 
-    # -- healing
+    # -- the end of faults
 
     def converge(self, ticks: int = 200) -> None:
         """End all faults, and demand within so many ticks: one leader whom all members follow (L1), a new write applied

@@ -1,12 +1,12 @@
-"""Amnesia: a node comes back under its old id with an empty disk, or with an old backup of it. No node may: what it had
-acknowledged and voted for is gone, and no algorithm can make up for that. Runs of their own show what comes of it.
+"""Disk loss: a node comes back under its old id with an empty disk, or with an old backup of it. No node may: what it
+had acknowledged and voted for is gone, and no algorithm can make up for that. Runs of their own show what comes of it.
 
-A run with amnesia ends in one of these ways, and says in which:
+A run with disk loss ends in one of these ways, and says in which:
 
     noticed      some node suspects it (`log_loss_suspected`) before anything else is broken
     harmless     all laws held to the end, and everything acknowledged is kept
     unnoticed    a law of safety or liveness was broken and nobody could know: the node had promised what it lost, and
-                 the same seed without amnesia breaks no law
+                 the same seed without disk loss breaks no law
 
 Anything else is a violation, as is an exception that escapes.
 """
@@ -41,14 +41,14 @@ class DiskLoss:
     def begin(self) -> None:
         """Let it happen, if this seed has it."""
         options, random = self.sim.options, self.random
-        if options.amnesia:
+        if options.disk_loss:
             early = random.randrange(20, options.ticks // 2)
             late = random.randrange(early + 20, options.ticks - 20)
             self.sim.schedule.after(early * TICK, self._back_up)
             self.sim.schedule.after(late * TICK, self._strike)
 
     def _back_up(self) -> None:
-        if self.sim.options.amnesia == OLD_BACKUP:
+        if self.sim.options.disk_loss == OLD_BACKUP:
             self._backups = {id: copy_of(node.disk.durable) for id, node in self.sim.nodes.items()}
 
     def _strike(self) -> None:
@@ -71,7 +71,7 @@ class DiskLoss:
             after.last_index(),
             after.initial_state()[0].term,
         )
-        sim.note(f"forget {id} {sim.options.amnesia} {before.last_index()} {after.last_index()}")
+        sim.note(f"forget {id} {sim.options.disk_loss} {before.last_index()} {after.last_index()}")
         node.disk.replace(after)
         sim.schedule.after(random.randrange(1, 3 * TICK), node.restart)
         checker = sim.checker

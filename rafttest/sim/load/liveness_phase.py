@@ -1,5 +1,5 @@
-"""Healing: all faults end, and now the cluster owes progress, within bounds: L1 to L11, asked one after the other. And
-S18 and S20: what clients saw was linearizable, and whatever was acknowledged is kept.
+"""Liveness phase: all faults end, and now the cluster owes progress, within bounds: L1 to L11, asked one after the
+other. And S18 and S20: what clients saw was linearizable, and whatever was acknowledged is kept.
 
 While there is a leader, the clocks of nodes that are no members stand: one that was removed and does not know it may
 campaign for ever, which is the reference's behaviour and what pre-vote and check-quorum are for; where all have these,

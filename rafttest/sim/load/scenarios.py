@@ -1,5 +1,5 @@
-"""Stories: schedules that chance hardly ever finds, told step by step at the beginning of some seeds; everything else
-that the seed has begins afterwards. Whatever gets in the way ends a story early.
+"""Scenarios: schedules that chance hardly ever finds, told step by step at the beginning of some seeds; everything else
+that the seed has begins afterwards. Whatever gets in the way ends a scenario early.
 
 Figure 8 of the Raft paper, with three voters A, R and S; x2 is an entry of term 2, all at one index:
 
@@ -28,19 +28,19 @@ Condition = Callable[[], bool]
 
 
 def tell(sim: Simulation, workload: Workload) -> None:
-    """Whatever story this seed has, until it is over."""
-    if sim.options.story:
-        sim.note(f"story {sim.options.story}")
+    """Whatever scenario this seed has, until it is over."""
+    if sim.options.scenario:
+        sim.note(f"scenario {sim.options.scenario}")
         patience = 10 * sim.options.election_tick * TICK
-        story = _Figure8(sim, workload) if sim.options.story == FIGURE_8 else _SnapshotAndEntries(sim, workload)
-        for reached in story.steps():
+        scenario = _Figure8(sim, workload) if sim.options.scenario == FIGURE_8 else _SnapshotAndEntries(sim, workload)
+        for reached in scenario.steps():
             end = sim.schedule.now + patience
             while not reached() and sim.schedule.now < end:
                 sim.step(sim.schedule.now + 1)
             if not reached():
                 break
         else:
-            sim.count("stories told")
+            sim.count("scenarios played")
         sim.network.cut.clear()
         sim.network.slow.clear()
         sim.network.release(list(sim.network.clogged))
@@ -65,7 +65,7 @@ class _Scenario:
 
 class _Figure8(_Scenario):
     def steps(self) -> Iterator[Condition]:
-        """What must be so before the story goes on."""
+        """What must be so before the scenario goes on."""
         yield lambda: len(self._leaders()) == 1 and self._all_applied()
         [a] = self._leaders()
         others = [id for id in self.sim.checker.conf.voters if id != a]
@@ -97,7 +97,7 @@ class _Figure8(_Scenario):
 
 class _SnapshotAndEntries(_Scenario):
     def steps(self) -> Iterator[Condition]:
-        """What must be so before the story goes on."""
+        """What must be so before the scenario goes on."""
         yield lambda: len(self._leaders()) == 1 and self._all_applied()
         sim, network = self.sim, self.sim.network
         [a] = self._leaders()
