@@ -12,32 +12,39 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/.ready: requirements-dev.txt pyproject.toml
+# Two sizes of one environment: what the library and its examples run with, and what developers need besides.
+$(VENV)/.runs: requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "pyraft needs Python 3.11 or later; try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	@$(PYTHON) -m venv --clear $(VENV) || \
 		{ echo "python3 cannot make a virtual environment; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "installing what the library runs with into $(VENV) (once)"
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.ready: requirements-dev.txt pyproject.toml $(VENV)/.runs
 	@echo "installing the pinned tools into $(VENV) (once)"
 	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@$(PY) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
-demo: $(VENV)/.ready  ## a replicated store that survives losing its leader, told as a story; then the project's traces
+demo: $(VENV)/.runs  ## a replicated store that survives losing its leader, told as a story; then the project's traces
 	@$(PY) -m examples.raftexample.demo
 	@$(PY) -m rafttest replay $(TRACES)
 
 test: $(VENV)/.ready  ## all tests
 	@$(PY) -m pytest
 
-check: $(VENV)/.ready  ## lint, format and types, in seconds
+check: $(VENV)/.ready  ## lint, format, types and words, in seconds
 	@$(VENV)/bin/ruff check $(CODE)
 	@$(VENV)/bin/ruff format --check $(CODE)
 	@$(VENV)/bin/mypy
+	@$(PY) -m tests.words
 
 coverage: $(VENV)/.ready  ## all tests, with the branches that they leave out
 	@$(PY) -m pytest --cov --cov-report=term-missing --cov-fail-under=98
 
-replay: $(VENV)/.ready  ## traces against the core: make replay TRACES=path
+replay: $(VENV)/.runs  ## traces against the core: make replay TRACES=path
 	@$(PY) -m rafttest replay $(TRACES)
 
 reference: $(VENV)/.ready  ## the same traces against the Go reference (needs Go)

@@ -1,8 +1,8 @@
 """Bytes <-> values, in protobuf's wire format: field for field what etcd's raftpb writes.
 
-For each value type an `encode_x(value) -> bytes` and a `decode_x(data) -> value`. Laws: `decode_x(encode_x(v)) == v`;
-the bytes are those that `raft_pb2` would write; EncodeError for what cannot be written, DecodeError for bytes that are
-not a value, and nothing else whatever the bytes. There is no frame and no checksum: both are the transport's.
+For each value type an `encode_x(value) -> bytes` and a `decode_x(data) -> value`. Invariants: `decode_x(encode_x(v)) ==
+v`; the bytes are those that `raft_pb2` would write; EncodeError for what cannot be written, DecodeError for bytes that
+are not a value, and nothing else whatever the bytes. There is no frame and no checksum: both are the transport's.
 
 Written by hand, though protobuf could do it, because every message crosses it twice: compiled, it is five to eighty
 times as fast as the way through `raft_pb2`'s objects; interpreted, about as fast, but for long appends, which take up

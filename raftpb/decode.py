@@ -1,11 +1,11 @@
 """Bytes to values: the reading half of `raftpb.codec`.
 
-The bytes come from the network or from a disk, so nothing about them is believed. Laws: only DecodeError is raised,
-whatever the bytes; the work is linear in their number; a length is compared with what remains before anything is cut
-out. What protobuf refuses is refused. What protobuf accepts is read as protobuf reads it (unknown fields are skipped,
-and so is a known number with another wire type; the last of two numbers wins; two submessages are merged; lists of
-numbers come packed or not), except what is refused beyond that: a number of 2^63 or more, an enum number that the
-schema does not name, a varint of more than 64 bits, and field number 0 within an unknown group.
+The bytes come from the network or from a disk, so nothing about them is believed. Invariants: only DecodeError is
+raised, whatever the bytes; the work is linear in their number; a length is compared with what remains before anything
+is cut out. What protobuf refuses is refused. What protobuf accepts is read as protobuf reads it (unknown fields are
+skipped, and so is a known number with another wire type; the last of two numbers wins; two submessages are merged;
+lists of numbers come packed or not), except what is refused beyond that: a number of 2^63 or more, an enum number that
+the schema does not name, a varint of more than 64 bits, and field number 0 within an unknown group.
 
 `_message` and `_entry` read a tag and the first byte of its number or length, mostly the only one, in place, and the
 values that they fill are nobody else's yet; the others, which are rarely read, leave it all to `wire.read_field`.

@@ -142,7 +142,7 @@ def quiet() -> Options:
     drawn = (draw(seed) for seed in range(5000))
     options = next(o for o in drawn if o.voters == 3 and o.pre_vote and o.check_quorum and not o.lease_reads)
     options = replace(
-        options, spares=0, never_started=0, own_knobs=(), tick_rates=(), made="", disk_loss="", knob_off=""
+        options, spares=0, never_started=0, own_knobs=(), tick_rates=(), scenario="", disk_loss="", knob_off=""
     )
     options = replace(options, intervals={}, ticks=80, election_tick=12, crash_between=0.0, is_asynchronous=False)
     return replace(options, drop=0.0, late=0.0, duplicate=0.0, misdirect=0.0, corrupt=0.0)

@@ -134,7 +134,7 @@ class GoNode:
             "Async": settings.is_asynchronous,
             "StepDown": settings.step_down_on_removal,
         }
-        return self._ask("start", b"" if snapshot is None else encode_snapshot(snapshot), MixedSettings=told)
+        return self._ask("start", b"" if snapshot is None else encode_snapshot(snapshot), Settings=told)
 
     def restart(self) -> Answer:
         return self._ask("restart")

@@ -1,8 +1,8 @@
 """Player: runs a segment again, and finds the first output that differs.
 
 The node is built from the segment's first state and given the recorded inputs in order; its Storage, its random source
-and its loggers give the recorded answers. Laws: whoever made the recording, only RecordingError leaves; a segment that
-this same code recorded replays without a difference, compiled or interpreted, whichever of the two recorded it.
+and its loggers give the recorded answers. Invariants: whoever made the recording, only RecordingError leaves; a segment
+that this same code recorded replays without a difference, compiled or interpreted, whichever of the two recorded it.
 """
 
 from __future__ import annotations

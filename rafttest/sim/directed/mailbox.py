@@ -1,7 +1,7 @@
-"""Mail: messages that stay where they are until somebody says what becomes of them.
+"""Mailbox: messages that stay where they are until somebody says what becomes of them.
 
-    in the mail      sent, and neither delivered nor dropped
-    held             in the mail, and not delivered while everything runs: only by name
+    waiting          sent, and neither delivered nor dropped
+    held             waiting, and not delivered while everything runs: only by name
     cut              lost when sent
 
 Messages are chosen by type, sender and receiver; what is left out is any. A choice of none raises ScriptError.
