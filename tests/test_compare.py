@@ -255,7 +255,7 @@ def test_without_the_go_sources_nothing_is_compared(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     installed = tmp_path / "compare_installed.py"  # as in a wheel: the module without the folder beside it
-    shutil.copy(SOURCES.parent / "compare.py", installed)
+    shutil.copy(SOURCES / "compare.py", installed)
     spec = importlib.util.spec_from_file_location("compare_installed", installed)
     assert spec is not None
     assert spec.loader is not None

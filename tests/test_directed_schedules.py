@@ -100,7 +100,7 @@ def test_a_script_is_the_same_each_time() -> None:
 
 
 def test_a_script_is_the_same_in_every_process() -> None:
-    program = "import test_directed_schedules as it; print(it.scenario().trace_hash())"
+    program = "import test_directed_schedules as it; print(it.steps().trace_hash())"
     environment = {**os.environ, "PYTHONHASHSEED": "1"}
     told = subprocess.run(
         [sys.executable, "-c", program], cwd=TESTS, env=environment, capture_output=True, text=True, check=True

@@ -62,7 +62,7 @@ def test_every_call_is_made_or_named() -> None:
     public = {name for name, _ in inspect.getmembers(RawNode, callable) if not name.startswith("_")}
     called = {
         node.func.attr
-        for path in sorted(SIM.glob("*.py"))
+        for path in sorted(SIM.rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
         if isinstance(node.func.value, ast.Attribute | ast.Name) and "raw" in ast.unparse(node.func.value)

@@ -77,7 +77,7 @@ def test_a_violating_world_is_caught(
 
 
 def sources() -> list[Path]:
-    return sorted((Path(rafttest.__file__).parent / "sim").glob("*.py"))
+    return sorted((Path(rafttest.__file__).parent / "sim").rglob("*.py"))
 
 
 @pytest.mark.parametrize("law", LAWS)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+import rafttest.sim as simulator
 from pyraft import CampaignRefusal, DropReason, ReadDropReason
 from rafttest.__main__ import main
 from rafttest.cli import sim
-from rafttest.sim.checker.coverage_points import MARKERS
+from rafttest.sim.checker.coverage_points import COVERAGE_POINTS
 from rafttest.sim.checker.determinism import check_repeats
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import READ, SYNC, WRITE, SimDisk
@@ -36,6 +37,9 @@ PRINT_HASHES = "from rafttest.sim.run import run; print([run(seed).trace_hash fo
 @pytest.fixture(scope="module")
 def results() -> list[SimResult]:
     return [run(seed) for seed in SEEDS]
+
+
+SIM = Path(simulator.__file__).parent
 
 
 def total(results: list[SimResult], name: str) -> int:
@@ -184,7 +188,7 @@ def test_what_never_failed_is_told_with_its_confidence(capsys: pytest.CaptureFix
     assert main(["sim", "--seed", "3", "--runs", "2", "--until", "20"]) == 0
     said = capsys.readouterr().out
     assert "0 of 2 seeds: with 95 % confidence fewer than 1.5 of the schedules" in said
-    for name, meaning in MARKERS.items():
+    for name, meaning in COVERAGE_POINTS.items():
         assert f"  {name}: {meaning}\n" in said
 
 
@@ -241,11 +245,11 @@ def test_shrinking_ends_after_so_many_runs() -> None:
     assert len(tried) == 7
 
 
-def test_every_marker_is_counted_somewhere() -> None:
-    sources = "".join(path.read_text() for path in Path(sim.__file__).parent.glob("*.py") if "markers" not in path.name)
+def test_every_coverage_point_is_counted_somewhere() -> None:
+    sources = "".join(path.read_text() for path in SIM.rglob("*.py") if path.stem != "coverage_points")
     made = {f"{kind}: {reason.name}" for kind, reasons in COUNTED_BY_REASON.items() for reason in reasons}
     disks = {f"nodes whose disk failed at a {access}" for access in (READ, SYNC, WRITE)}
-    assert [name for name in MARKERS if f'"{name}"' not in sources and name not in made | disks] == []
+    assert [name for name in COVERAGE_POINTS if f'"{name}"' not in sources and name not in made | disks] == []
 
 
 @pytest.mark.parametrize("arguments", [["--runs", "0"], ["--jobs", "0"], ["--runs", "many"], ["--without", "gravity"]])

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from rafttest.cli.progress_bar import ProgressBar
-from rafttest.sim.checker.coverage_points import MARKERS, unseen
+from rafttest.sim.checker.coverage_points import COVERAGE_POINTS, unseen
 from rafttest.sim.corpus import CORPUS
 from rafttest.sim.run import SimResult, run
 from rafttest.sim.shrink import Run, Shrinker
@@ -185,10 +185,10 @@ class _SimSession:
 
     def _summarise(self) -> int:
         for name, number in sorted(self.counts.items()):
-            if name not in MARKERS:
+            if name not in COVERAGE_POINTS:
                 print(f"{number:>10}  {name}")
         print("coverage points:")
-        for name, meaning in MARKERS.items():
+        for name, meaning in COVERAGE_POINTS.items():
             print(f"{self.counts.get(name, 0):>10}  {name}: {meaning}")
         missing = unseen(self.counts)
         if missing:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-MARKERS: Final[Mapping[str, str]] = {
+COVERAGE_POINTS: Final[Mapping[str, str]] = {
     # logs
     "old entries of a majority overwritten": "uncommitted and on most disks (thesis fig. 3.7)",
     "elections behind the commit index of another": "the new leader does not know yet what is committed",
@@ -94,4 +94,4 @@ MARKERS: Final[Mapping[str, str]] = {
 
 def unseen(counts: Mapping[str, int]) -> list[str]:
     """The coverage points that were not reached at all."""
-    return [name for name in MARKERS if not counts.get(name)]
+    return [name for name in COVERAGE_POINTS if not counts.get(name)]
