@@ -1,8 +1,9 @@
 """Corpus: runs that once broke a law. They come first wherever much is run, and each has a test.
 
 A seed stands for a schedule only until the generator changes. What was added to it since a seed failed is left out of
-its run, so that the schedule is the old one. The flaw itself is held by a test of its own: `tests/test_sim_alarms.py`
-for the laws and the generator, `tests/test_hostile_messages.py` and `tests/test_core_membership.py` for the core.
+its run, so that the schedule is the old one. The flaw itself is held by a test of its own:
+`tests/sim/test_sim_alarms.py` for the laws and the generator, `tests/core/test_hostile_messages.py` and
+`tests/core/test_core_membership.py` for the core.
 """
 
 from __future__ import annotations

@@ -21,9 +21,9 @@ _CORE: Final = (
     *("election", "transfer", "reads", "replication", "acks", "proposals", "core_membership", "snapshot", "durability"),
     *("step", "start", "safety_knobs", "leases", "log", "unstable", "progress", "inflights", "tracker", "quorum"),
     *("changer", "restore", "rawnode", "hostile_messages", "misuse", "node_failure", "memory_storage", "read_queue"),
-    *("quota", "message", "config", "source", "cost"),
+    *("quota", "config", "log_reader", "cost"),
 )
-_FALLBACK_TESTS: Final = tuple(f"test_{name}.py" for name in _CORE)
+_FALLBACK_TESTS: Final = ("wire/test_message.py", *(f"core/test_{name}.py" for name in _CORE))
 _FALLBACK_RUNS: Final = 40
 _FALLBACK_PATIENCE: Final = 5
 """How much longer than anything that is named the fallback may take: it is many tests at once."""

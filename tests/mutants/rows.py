@@ -81,7 +81,7 @@ CANARY: Final = Row(
     id="0",
     bug="The canary: if it lives, the copy is not what is tested.",
     edits=(Edit("pyraft/quorum.py", "VOTE_WON: Final = VoteResult.VoteWon", "VOTE_WON: Final = VoteResult.VoteLost"),),
-    tests=("test_quorum.py::test_joint_vote_result",),
+    tests=("core/test_quorum.py::test_joint_vote_result",),
 )
 """Planted before all others."""
 

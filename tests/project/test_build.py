@@ -14,7 +14,7 @@ import pytest
 import pyraft
 import raftpb
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SETUP = ROOT / "setup.py"
 
 NOT_COMPILED = {

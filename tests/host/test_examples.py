@@ -12,7 +12,7 @@ from pyraft import NO_LIMIT, CompactedError, MemoryStorage, Ready, UnavailableEr
 from raftpb import EntryType
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 LOOP = ROOT / "examples" / "single_node.py"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rafttest.reference.compare import SOURCES, compare
 
-SHARED_TRACES = Path(__file__).parents[2] / "shared" / "traces"
+SHARED_TRACES = Path(__file__).parents[3] / "shared" / "traces"
 
 # Two nodes: the second is cut off, falls behind, and everything is as any Raft must do it.
 MATCHING = """\

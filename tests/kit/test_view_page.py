@@ -24,7 +24,7 @@ CHROMIUM: Final = find_chromium()
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on PATH to open the page in")
 
-TRACES: Final = Path(__file__).parent / "traces" / "interaction"
+TRACES: Final = Path(__file__).parents[1] / "traces" / "interaction"
 
 HOSTILE: Final = "</script><script>hacked()</script><img>"
 

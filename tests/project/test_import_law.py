@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-ROOT: Final = Path(__file__).parents[1]
+ROOT: Final = Path(__file__).parents[2]
 
 LAYERS: Final[tuple[frozenset[str], ...]] = tuple(
     frozenset(f"pyraft.{name}" for name in layer.split())

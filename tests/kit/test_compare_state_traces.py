@@ -15,7 +15,7 @@ from rafttest.__main__ import main
 from rafttest.reference.compare import SOURCES
 from rafttest.reference.compare_state_traces import compare_state_traces
 
-OWN_TRACES = Path(__file__).parent / "traces"
+OWN_TRACES = Path(__file__).parents[1] / "traces"
 JOINT_QUORUM = OWN_TRACES / "interaction" / "joint_quorum.txt"
 
 ARITHMETIC = "simple\nv1\n----\nvoters=(1)\n1: StateProbe match=0 next=1\n"

@@ -25,7 +25,7 @@ from rafttest.interaction.env import COMMANDS, InteractionEnv
 from rafttest.trace.comparison import significant_lines
 from rafttest.trace.file import read_trace
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 TRACES = [ROOT / "tests" / "traces", ROOT.parent / "shared" / "traces"]
 
 SEEDS = range(8)

@@ -28,7 +28,7 @@ from rafttest.record.values import Cursor, framed
 from rafttest.sim.cluster import node as sim_node
 from rafttest.sim.run import run as simulate
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -32,14 +32,14 @@ NOT_DRAWN = {
     "logger": "silent",
     "trace_logger": "has a comparison with the reference's own (rafttest.reference.compare_state_traces)",
     "max_entry_size": "one limit; `oversized` proposes beyond it",
-    "applied": "the simulator's machine lives in memory and starts from its snapshot; tests/test_restore.py",
+    "applied": "the simulator's machine lives in memory and starts from its snapshot; tests/core/test_restore.py",
     "conf_state": "as `applied`",
     "disable_conf_change_validation": "for tools: unchecked changes break the laws of membership; tests/traces has it",
 }
 
 NOT_CALLED = {
-    "from_state": "the recorder's; tests/test_core_state.py",
-    "bootstrap": "every founding member begins from a snapshot; tests/test_start.py",
+    "from_state": "the recorder's; tests/core/test_core_state.py",
+    "bootstrap": "every founding member begins from a snapshot; tests/core/test_start.py",
 }
 
 DRAWN = [draw(seed) for seed in range(3000)]

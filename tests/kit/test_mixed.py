@@ -81,7 +81,7 @@ def test_the_same_seed_gives_the_same_run(process: GoProcess, programs: dict[str
 @needs_go
 def test_another_python_hash_seed_changes_nothing() -> None:
     line = [sys.executable, "-m", "rafttest", "mixed", "--library", "v3.7.0", "--runs", "2", "--jobs", "1"]
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     told = [
         subprocess.run(
             line, cwd=root, env={"PYTHONHASHSEED": seed, **_path()}, capture_output=True, text=True, check=True

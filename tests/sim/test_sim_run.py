@@ -96,7 +96,7 @@ def test_what_a_few_seeds_reach(results: list[SimResult], reached: str) -> None:
 
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_the_same_seed_is_the_same_history_in_another_process(results: list[SimResult], hash_seed: str) -> None:
-    root = Path(__file__).parents[1]
+    root = Path(__file__).parents[2]
     ran = subprocess.run(
         [sys.executable, "-c", PRINT_HASHES],
         cwd=root,

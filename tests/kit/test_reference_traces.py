@@ -8,7 +8,7 @@ from rafttest import run_trace
 from rafttest.trace.comparison import significant_lines
 from rafttest.trace.file import Directive, read_trace
 
-TRACES = Path(__file__).parents[2] / "shared" / "traces"
+TRACES = Path(__file__).parents[3] / "shared" / "traces"
 FILES = sorted(TRACES.rglob("*.txt"))
 
 pytestmark = pytest.mark.skipif(not FILES, reason="the reference's traces are not beside this checkout")

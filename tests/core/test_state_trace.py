@@ -22,8 +22,8 @@ from pyraft import (
 from raftpb.message import ConfState
 from rafttest import InteractionEnv, run_trace
 
-OWN_TRACES = Path(__file__).parent / "traces" / "interaction"
-SHARED_TRACES = Path(__file__).parents[2] / "shared" / "traces"
+OWN_TRACES = Path(__file__).parents[1] / "traces" / "interaction"
+SHARED_TRACES = Path(__file__).parents[3] / "shared" / "traces"
 
 NAMES = [
     "InitState",

@@ -24,7 +24,7 @@ from rafttest.sim.load.nemesis import Nemesis, add_node
 from rafttest.sim.load.workload import Workload
 from rafttest.sim.simulation import Simulation
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 NAME = re.compile(r"""["']([A-Z]\d+)["']""")
 RAISES = re.compile(r"""(?:Violation\(|demand\(|within\(|Watch\(|_await\()[^)]*?["']([A-Z]\d+)["']""", re.S)
 

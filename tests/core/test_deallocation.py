@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from setuptools import Extension
 
-SETUP = Path(__file__).resolve().parents[1] / "setup.py"
+SETUP = Path(__file__).resolve().parents[2] / "setup.py"
 
 NESTED = {
     "a message of nested responses, as its maker frees it": """

@@ -17,7 +17,7 @@ from rafttest.trace.comparison import significant_lines
 from rafttest.trace.file import Directive, Trace, read_trace
 from rafttest.trace.output import Level
 
-TRACES = Path(__file__).parent / "traces"
+TRACES = Path(__file__).parents[1] / "traces"
 FILES = sorted(TRACES.rglob("*.txt"))
 KINDS: dict[str, Mapping[str, Shape]] = {
     "confchange": confchange_env.COMMANDS,

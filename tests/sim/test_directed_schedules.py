@@ -20,7 +20,7 @@ from rafttest.sim.directed.mailbox import ScheduleError
 from rafttest.sim.directed.schedule import DirectedSchedule
 
 TESTS = Path(__file__).parent
-TRACES = TESTS / "traces" / "interaction"
+TRACES = TESTS.parent / "traces" / "interaction"
 
 STORIES = {
     "wiped_follower_commit_ahead": "test_directed_disks",

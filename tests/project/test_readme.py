@@ -16,7 +16,7 @@ import raftpb
 from pyraft import Config, MemoryStorage, NullLogger, Progress, ProgressState, RawNode, ReadDropReason, Role
 from raftpb import ConfChange, ConfChangeType, ConfState, Entry, EntryType, Snapshot, SnapshotMetadata, decode_message
 
-README = Path(__file__).parents[1] / "README.md"
+README = Path(__file__).parents[2] / "README.md"
 NAMES = {name: getattr(package, name) for package in (pyraft, raftpb) for name in package.__all__}
 
 

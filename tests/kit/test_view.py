@@ -31,7 +31,7 @@ from rafttest.view.log import SharedLog
 from rafttest.view.page import page
 from rafttest.view.timeline import WORLD, Event, Kind, NodeState, Recorder, Timeline
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def steps(*commands: str) -> str:
