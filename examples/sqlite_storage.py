@@ -150,16 +150,21 @@ def run(path: Path, *commands: bytes) -> list[str]:
         while node.has_ready():
             ready = node.ready()
             log.save(ready)
-            for entry in ready.committed_entries:
-                if entry.type is EntryType.EntryConfChange:
-                    node.apply_conf_change(decode_conf_change(entry.data))
-                elif entry.type is EntryType.EntryConfChangeV2:
-                    node.apply_conf_change(decode_conf_change_v2(entry.data))
-                elif entry.data:
-                    applied.append(entry.data.decode())
+            applied += [text for entry in ready.committed_entries if (text := apply(node, entry))]
             node.advance()
     log.close()
     return applied
+
+
+def apply(node: RawNode, entry: Entry) -> str:
+    """Act on a committed entry; the text that it holds, if it is not a membership change."""
+    if entry.type is EntryType.EntryConfChange:
+        node.apply_conf_change(decode_conf_change(entry.data))
+    elif entry.type is EntryType.EntryConfChangeV2:
+        node.apply_conf_change(decode_conf_change_v2(entry.data))
+    else:
+        return entry.data.decode()
+    return ""
 
 
 def main() -> None:
