@@ -7,7 +7,7 @@ CODE := raftpb pyraft rafttest examples benchmarks tests setup.py
 TRACES ?= tests/traces
 JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 
-.PHONY: demo test check coverage replay reference interop leases proto wheel compiled bench soak mutants clean help
+.PHONY: docs interpreters demo test check coverage replay reference interop leases proto wheel compiled bench soak mutants clean help
 
 help:  ## what there is
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -63,11 +63,19 @@ proto: $(VENV)/.ready  ## regenerate raftpb/raft_pb2 from raft.proto
 	@build/protoc/bin/python -m grpc_tools.protoc -I. --plugin=protoc-gen-mypy=$(VENV)/bin/protoc-gen-mypy \
 		--python_out=. --mypy_out=quiet:. raftpb/raft.proto
 
+docs: requirements-docs.txt  ## the guides and the API as a site, in build/site
+	@test -x build/docs-env/bin/mkdocs || $(PYTHON) -m venv build/docs-env
+	@build/docs-env/bin/pip install --quiet --disable-pip-version-check -r requirements-docs.txt
+	@build/docs-env/bin/mkdocs build --quiet --strict && echo "build/site/index.html"
+
 wheel: $(VENV)/.ready  ## build the wheel into dist/, compiled unless PYRAFT_COMPILE=0
 	@$(PY) -m build --no-isolation --wheel --outdir dist .
 
 compiled: $(VENV)/.ready  ## the compiled wheel, installed on its own: all tests and traces against it
 	@.ci/compiled
+
+interpreters:  ## the suite on the lowest and the newest interpreter that is here, interpreted and compiled
+	@.ci/interpreters
 
 bench: $(VENV)/.ready  ## pyraft beside etcd's raft, raft-rs and PySyncObj, in under half an hour; leave the machine alone
 	@$(PY) -m benchmarks

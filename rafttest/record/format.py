@@ -49,7 +49,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Final
 
-VERSION: Final = 1
+VERSION: Final = 2
+"""1 named knobs and fields as they were called before 0.1.0."""
 MAGIC: Final = b"RAFTREC" + bytes((VERSION,))
 SUFFIX: Final = ".rec"
 SYNC: Final = b"\x8e\xd1\x07mark\xb5"

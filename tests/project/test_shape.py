@@ -20,7 +20,7 @@ MOST_FUNCTION_LINES: Final = 70
 MOST_NESTING: Final = 3
 
 LONG_FUNCTIONS: Final = {
-    "rafttest.sim.draw._without_leases": "one line for each option, in the order of the draws, which a seed's meaning rests on",
+    "rafttest.sim.draw._without_leases": "one line for each option; the order of the draws is the meaning of a seed",
     "rafttest.record.state.decode_state": "one line for each field of the state",
     "pyraft.core.raft.__init__": "one line for each field of the record, with its meaning: there is nothing to divide",
 }
