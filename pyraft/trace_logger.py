@@ -3,7 +3,7 @@
 A `TraceEvent` is a value; `to_json` gives the bytes that the reference's state tracer gives for the same step, so that
 its Traceetcdraft specification reads both. Events are for machines: their names and shapes are the reference's.
 
-Source: etcd state_trace.go, tla/README.md; docs/testing.md on how to validate a trace.
+Source: etcd state_trace.go, tla/README.md; docs/traces.md on how to validate a trace.
 """
 
 from __future__ import annotations

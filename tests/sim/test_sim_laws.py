@@ -102,5 +102,5 @@ def test_each_law_is_raised_somewhere() -> None:
 
 
 def test_the_documentation_lists_them() -> None:
-    rows = re.findall(r"^\| ([SDNL]\d+) \| (.*?) \|", (ROOT / "docs/testing.md").read_text(), re.M)
+    rows = re.findall(r"^\| ([SDNL]\d+) \| (.*?) \|", (ROOT / "docs/simulator.md").read_text(), re.M)
     assert dict(rows) == dict(LAWS)
