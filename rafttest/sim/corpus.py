@@ -60,4 +60,14 @@ CORPUS: Final = (
         "L2",
         "a copy that came very late held up a snapshot on a link that keeps its order",
     ),
+    Case(
+        Run(710004950),
+        "L9",
+        "a read of the disk failed inside status(), which hides it, while faults went on; the node stopped after their end",
+    ),
+    Case(
+        Run(710005038),
+        "L11",
+        "one node alone could be elected, and without pre-vote the others raised the term before it for 20 timeouts",
+    ),
 )

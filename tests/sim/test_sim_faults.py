@@ -387,3 +387,17 @@ def test_everything_that_a_seed_has_can_be_left_out() -> None:
 def test_what_does_not_exist_cannot_be_left_out() -> None:
     with pytest.raises(ValueError, match="gravity is nothing that could be left out"):
         without(draw(1), ["gravity"])
+
+
+# -- the end of faults
+
+
+def test_a_disk_that_failed_unnoticed_ends_with_the_faults() -> None:
+    """`status` hides that a read has failed. The node is started anew at once, and runs on afterwards."""
+    sim = cluster(quiet())
+    node = sim.nodes[2]
+    boot, node.disk.has_failed = node.boot, True
+    node.heal()
+    assert (node.boot, node.is_up, node.disk.has_failed) == (boot + 1, True, False)
+    sim.nodes[3].heal()
+    assert sim.nodes[3].boot == 1, "nothing had failed there"

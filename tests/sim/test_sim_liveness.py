@@ -257,6 +257,25 @@ def test_where_nobody_can_be_elected_that_is_proved(view: View) -> None:
     assert "can get a quorum" in prove_end(view, NO_LEADER, everybody_runs=True)
 
 
+@pytest.mark.parametrize(
+    ("lasts", "expected"),
+    [
+        pytest.param((9, 9, 9), [1, 2, 3], id="equal logs"),
+        pytest.param((9, 9, 10), [1, 2, 3], id="two are enough for each"),
+        pytest.param((8, 9, 10), [2, 3], id="the shortest gets its own vote only"),
+    ],
+)
+def test_who_can_be_elected(lasts: tuple[int, int, int], expected: list[int]) -> None:
+    nodes = tuple(node(id, 0, last=last) for id, last in zip((1, 2, 3), lasts, strict=True))
+    assert liveness.electable(replace(LEADERLESS, nodes=nodes)) == expected
+
+
+def test_where_all_are_needed_the_longest_log_alone_can_be_elected() -> None:
+    conf = ConfState((1, 2, 3), voters_outgoing=(1, 2, 4))
+    nodes = tuple(node(id, 0, last=7 + id, conf=conf) for id in (1, 2))
+    assert liveness.electable(replace(LEADERLESS, nodes=nodes, conf=conf)) == [2]
+
+
 def test_nobody_votes_though_everybody_runs_is_no_proof() -> None:
     view = replace(LEADERLESS, nodes=tuple(node(id, 0, conf=ConfState((9,))) for id in (1, 2, 3)))
     with pytest.raises(Violation, match="L1"):

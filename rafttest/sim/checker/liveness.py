@@ -236,16 +236,22 @@ def recovery_is_impossible(view: View) -> str:
     know it to be committed still asks those whom it removed; with longer logs they refuse, and may not campaign
     themselves. The reference has the same flaw; whoever removes a leader should first make another one.
     """
-    voters = [node for node in view.nodes if oracle.is_voter(node.conf, node.id)]
+    voters = [node.id for node in view.nodes if oracle.is_voter(node.conf, node.id)]
     running = {node.id for node in view.nodes}
-    if not voters and running.issuperset(view.conf.voters):
+    if (not voters and running.issuperset(view.conf.voters)) or electable(view):
         return ""
-    for node in voters:
+    return f"none of the voters {voters} can get a quorum of those who run"
+
+
+def electable(view: View) -> list[int]:
+    """The nodes that can get the votes of a quorum of those who run, by their own configurations and all logs."""
+    found = []
+    for node in view.nodes:
         own = (node.last_term, node.last)
         willing = [other.id for other in view.nodes if (other.last_term, other.last) <= own]
-        if oracle.is_quorum(node.conf, willing):
-            return ""
-    return f"none of the voters {[node.id for node in voters]} can get a quorum of those who run"
+        if oracle.is_voter(node.conf, node.id) and oracle.is_quorum(node.conf, willing):
+            found.append(node.id)
+    return found
 
 
 def prove_end(view: View, expected: Violation, everybody_runs: bool) -> str:

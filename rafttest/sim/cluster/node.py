@@ -135,10 +135,12 @@ class SimNode:
         self.crash()
 
     def heal(self) -> None:
-        """Faults end; a node that ran with settings of its own is started with those of the others."""
+        """Faults end. A node that ran with settings of its own is started with those of the others, and one whose disk
+        has failed unnoticed, at a call of `status` that hides it, is started at once instead of some day.
+        """
         self.disk.broken, self.disk.fail_at = "", 0
         self.paused_until = min(self.paused_until, self.sim.schedule.now)
-        if self.sim.options.own_knobs and self.is_up:
+        if self.is_up and (self.sim.options.own_knobs or self.disk.has_failed):
             self.crash()
         self.restart()
 

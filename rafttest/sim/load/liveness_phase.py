@@ -26,6 +26,8 @@ from rafttest.sim.schedule import TICK
 from rafttest.sim.simulation import Simulation
 
 _PROPOSALS: Final = 10
+_LONELY: Final = 10
+"""How much longer an election may take that only one node can win."""
 _QUIET: Final = (50, 5, 5, 5)
 """Election timeouts during which nothing happens, by the seed: L8 and L9."""
 
@@ -67,7 +69,7 @@ class LivenessPhase:
         """L1 to L6, then L8 and L9 of a cluster that is left alone."""
         timeout = self.timeout
         self._end_old_transfers()
-        self.watch = Watch("L8", self._within("L1", 20 * timeout, liveness.no_leader), changes=1)
+        self.watch = Watch("L8", self._within("L1", self._patience(), liveness.no_leader), changes=1)
         self._leave_while_idle(10 * timeout)
         self._write(10 * timeout)
         self._within("L3", 10 * timeout + 3 * self._backlog(), liveness.unsettled, self._leave_joint)
@@ -87,7 +89,7 @@ class LivenessPhase:
         """Wait for what was asked before the faults ended and may change the leader once more: a transfer that is under
         way, and an invitation that is still on its way though its transfer was given up.
         """
-        self._within("L1", 20 * self.timeout, liveness.no_leader)
+        self._within("L1", self._patience(), liveness.no_leader)
         if any(node.transferee for node in self.view().core()):
             self._within("L7", self.timeout + 1, liveness.running_transfer)
             self._pass(self.timeout)
@@ -114,6 +116,13 @@ class LivenessPhase:
             node.heal()
 
     # -- time
+
+    def _patience(self) -> int:
+        """For how many ticks an election may take. Without pre-vote everybody raises the term, and where one node alone
+        can win, chance decides whether it is the first: that takes several times as many attempts.
+        """
+        is_lonely = len(liveness.electable(self.view())) == 1 and not self.sim.options.pre_vote
+        return (_LONELY if is_lonely else 1) * 20 * self.timeout
 
     def _within(self, law: str, ticks: int, missing: Question, act: Callable[[], None] | None = None) -> View:
         return within(law, ticks, self._views(act, with_flow=law == "L5"), missing)
@@ -261,7 +270,7 @@ class LivenessPhase:
         leader.raw.transfer_leader(target.id)
         leader.settle()
         self._within("L7", self.timeout + 1, liveness.running_transfer)
-        self._within("L1", 20 * self.timeout, liveness.no_leader)
+        self._within("L1", self._patience(), liveness.no_leader)
 
     # -- what must not disturb
 
@@ -311,7 +320,7 @@ class LivenessPhase:
         sim.count("leaders replaced that lost their majority", int(found is not None and found.id != leader.id))
         self._pass(5 * self.timeout, Watch("L10", view))
         self._mend(links)
-        self._within("L1", 20 * self.timeout, liveness.no_leader)
+        self._within("L1", self._patience(), liveness.no_leader)
 
     def _cut(self, links: Iterable[Link]) -> None:
         self.sim.network.cut.update(links)
