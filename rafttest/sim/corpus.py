@@ -63,7 +63,7 @@ CORPUS: Final = (
     Case(
         Run(710004950),
         "L9",
-        "a read of the disk failed inside status(), which hides it, while faults went on; the node stopped after their end",
+        "a read of the disk failed inside status(), which hides it; the node stopped once faults were over",
     ),
     Case(
         Run(710005038),
