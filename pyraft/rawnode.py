@@ -90,7 +90,9 @@ class RawNode:
     # -- the Ready loop
 
     def has_ready(self) -> bool:
-        """True if `ready` has anything to hand out."""
+        """True if `ready` has anything to hand out. What rides along (`aborted_reads`, `refused_conf_changes`) waits
+        for the next Ready.
+        """
         if self._guard.is_closed:
             self._guard.refuse()
         return has_ready(self._raft, self._builder)

@@ -101,9 +101,9 @@ def handle_vote(r: Raft, m: Message) -> None:
 
 
 def refuses_by_lease(r: Raft, m: Message) -> bool:
-    """True if a vote request is to be ignored because this node has promised a lease (`pyraft.lease`), or because a
-    leader is alive: it counts as alive for an election timeout after word from it. The time-out is not the randomised
-    one. Thesis §4.2.3. A request of an earlier term is never granted, and may be answered.
+    """True if a vote request is to be ignored, without an answer: this node keeps a promise (`pyraft.lease`), or, with
+    check-quorum, a leader is alive: it counts as alive for an election timeout after word from it. The time-out is not
+    the randomised one. Thesis §4.2.3. A request of an earlier term is never granted, and may be answered.
     """
     if m.term < r.term or m.context == FORCED:
         return False

@@ -2,7 +2,7 @@
 
 A change takes effect when it is applied, not when it is appended as in the thesis. That is safe because at most one
 is ever unapplied (`refuse_reason`), nobody campaigns over an unapplied one (`election.hup`), and a new leader
-first applies what it found (`transitions.become_leader`). docs/design.md argues it.
+proposes none before it has applied what it found in its log (`transitions.become_leader`). docs/design.md argues it.
 
 Source: thesis §4.1, §4.3; etcd raft.go applyConfChange, switchToConfig, stepLeader MsgProp.
 """

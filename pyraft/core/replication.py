@@ -47,8 +47,8 @@ def broadcast_append(r: Raft) -> None:
 def maybe_send_append(r: Raft, progress: Progress, send_if_empty: bool) -> bool:
     """Send a follower the entries from its `next` on, or a snapshot if those are gone; False if nothing was sent.
 
-    A full window still lets an empty append through when `send_if_empty`: its answer is what reopens a window whose
-    messages were all lost.
+    A full window pauses the follower until its next heartbeat answer, which lets one empty append through when
+    `send_if_empty`: the answer to that is what reopens a window whose messages were all lost.
     """
     if progress.is_paused():
         return False

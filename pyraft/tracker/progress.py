@@ -3,7 +3,8 @@
     log of the leader   1 ... match | match+1 ... next-1 | next ...
                         known there   under way            to be sent
 
-Three states. Probe: where the logs part is unknown, so one MsgApp at a time, and a pause after it. Replicate: the logs
+Three states. Probe: where the logs part is unknown, so one MsgApp at a time, and a pause after one with
+entries. Replicate: the logs
 agree up to `match`; messages follow each other without waiting, as many as the window of `inflights` allows, and `next`
 runs ahead. Snapshot: the follower needs entries that the leader no longer has; nothing is sent until it answers.
 

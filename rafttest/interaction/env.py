@@ -6,7 +6,7 @@
     print(env.handle("stabilize"))
     assert env.nodes[0].raw.basic_status().soft_state.leader == 1
 
-The commands are in `setup_commands`, `driving_commands`, `message_commands`, `ready_commands` and `showing_commands`.
+The commands are functions in `setup`, `drive`, `messages`, `ready` and `show`; `COMMANDS` lists them.
 Every node behaves as the reference's, whatever this library's own defaults are; election timeouts are the shortest.
 
 Source: etcd rafttest/interaction_env.go, interaction_env_handler.go.

@@ -1,4 +1,4 @@
-"""Invariants: what must hold whatever happens, checked at once on the node that was touched.
+"""Safety: what must hold whatever happens, checked at once on the node that was touched.
 
 Each hook is told what a node did or showed, and raises Violation if no correct cluster could have done that. Nothing is
 asked of the core here, so that a history can be made up by hand and must then be caught.

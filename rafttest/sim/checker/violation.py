@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Violation(Exception):  # noqa: N818
-    """`invariant` names the law (S1, L1, ...), `detail` says how it was broken."""
+    """`invariant` is the name of the law (S1, L1, ...), `detail` says how it was broken."""
 
     def __init__(self, invariant: str, detail: str) -> None:
         super().__init__(f"{invariant}: {detail}")
