@@ -12,8 +12,8 @@ test of your own:
 
 From the command line: `python -m rafttest replay traces/`.
 
-Read in this order: `datadriven` and `commands` (the format), `environment` (what answers commands), `interaction` and
-the `*_commands` (clusters), `configurations` and `quorums` (arithmetic), `replay` and `comparison`.
+Read in this order: `trace` (the format, what answers commands, how outputs are compared), `interaction` (clusters),
+`arithmetic` (quorums and configurations), `replay`. Then `sim`, which runs clusters under faults by seed.
 """
 
 from rafttest.arithmetic.confchange_env import ConfigurationEnv

@@ -96,7 +96,7 @@ def _simulate_all(one: Run) -> SimResult:
 
 def _law_of(one: Run) -> str:
     violation = _simulate(one).violation
-    return violation.invariant if violation is not None else ""
+    return violation.law if violation is not None else ""
 
 
 class _SimSession:
@@ -178,7 +178,7 @@ class _SimSession:
         print(f"  again: python -m rafttest sim {one.arguments()}")
         if self.shrunk < _MOST_SHRUNK:
             self.shrunk += 1
-            smaller = Shrinker(_law_of, _MOST_RUNS).shrink(one, violation.invariant)
+            smaller = Shrinker(_law_of, _MOST_RUNS).shrink(one, violation.law)
             ends = _simulate(smaller)
             print(f"  shrunk to {ends.events} events from {result.events}: {ends.violation}")
             print(f"  again: python -m rafttest sim {smaller.arguments()} --trace")

@@ -1,6 +1,6 @@
 """What a core asks while it works: its Storage, its random source, and loggers, which may raise.
 
-Each question and its answer is written down on the way through; `script` gives the answers when it is replayed.
+Each question and its answer is written down on the way through; `answers` gives the answers when it is replayed.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ faster than another by more than the quotient of the two. These break the premis
 
 Campaigns are let in: a node that keeps a promise refuses them. Pre-vote may differ from node to node, and so may the
 way of reading, since a group changes it node by node: then those that ask a quorum keep promises too, check-quorum or
-not. In some seeds one knob of the lease is switched off; S17 is then off by name (`faults.LEASE_KNOBS_OFF`).
+not. In some seeds one knob of the lease is switched off; S17 is then off by name (`options.LEASE_KNOBS_OFF`).
 
 Restarts, transfers, membership changes and every other fault go on.
 """

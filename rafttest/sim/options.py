@@ -114,7 +114,7 @@ class Options:
     piece_bytes: int
     """Snapshots travel in pieces of so many bytes; 0: whole."""
     flush: str
-    """In which order what was not synced reaches the disk: see `recovery`."""
+    """In which order what was not synced reaches the disk: see `crash_recovery`."""
     repeat_answers: float
     """How many answers of the storage threads come twice."""
     tick_rates: tuple[float, ...]

@@ -54,8 +54,8 @@ def run(
     except Exception as error:
         violation = Violation("S24", f"{type(error).__name__} escaped: {error}")
         violation.__cause__ = error
-    if violation is not None and violation.invariant in laws_off(sim.options):
-        sim.count(f"{violation.invariant} broken with {sim.options.knob_off} off")
+    if violation is not None and violation.law in laws_off(sim.options):
+        sim.count(f"{violation.law} broken with {sim.options.knob_off} off")
         violation = None
     if disk_loss.has_struck:
         violation = _judge(sim, disk_loss, violation)

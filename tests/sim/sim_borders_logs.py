@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sim_borders import THREE, border, snapshot_at, writes_of_a_follower
 from sim_histories import CANDIDATE, FOLLOWER, LEADER, START, MadeHistory, entry
-from test_sim_invariants import ADD_4
+from test_sim_safety import ADD_4
 
 from raftpb.enums import (
     MSG_APP_RESP,

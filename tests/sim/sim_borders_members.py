@@ -5,8 +5,8 @@ from __future__ import annotations
 from sim_borders import BORDERS, THREE, History, border, of_views, snapshot_at
 from sim_borders_logs import applies
 from sim_histories import CANDIDATE, FOLLOWER, LEADER, MadeHistory, entry
-from test_sim_invariants import ADD_4, leader_status
 from test_sim_liveness import get, put
+from test_sim_safety import ADD_4, leader_status
 
 from raftpb.codec import encode_conf_change
 from raftpb.confchange import ConfChange

@@ -158,4 +158,4 @@ def test_it_would_change_the_leader_while_they_are(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(liveness_phase.LivenessPhase, "_end_old_transfers", lambda self: None)
     violation = run(1, options=quiet(), observer=LateInvitation(1120)).violation
     assert violation is not None
-    assert violation.invariant == "L6"
+    assert violation.law == "L6"

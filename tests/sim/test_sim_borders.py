@@ -39,7 +39,7 @@ FILLED_BY = (sim_borders_logs, sim_borders_members, sim_borders_liveness)
 """Modules that note their borders when they are imported."""
 
 WITHOUT: dict[str, str] = {
-    "S24": "a refusal changes nothing at all: there is no amount; test_sim_invariants holds its history",
+    "S24": "a refusal changes nothing at all: there is no amount; test_sim_safety holds its history",
     "D5": "a damaged log is damaged by one bit or not; test_sim_laws holds its history",
     "D8": "a node goes on or does not; test_sim_laws holds its history",
     "N11": "a message is the one that was sent or another; test_sim_laws holds its history",
@@ -57,7 +57,7 @@ def test_the_first_history_that_is_not(name: str) -> None:
     law, _, beyond = BORDERS[name]
     with pytest.raises(Violation) as caught:
         beyond(MadeHistory())
-    assert caught.value.invariant == law
+    assert caught.value.law == law
 
 
 @pytest.mark.parametrize("law", LAWS)

@@ -89,7 +89,7 @@ def test_a_wire_without_checksum_is_found(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(frame, "crc32", lambda data: 0)
     result = run(1, options=quiet(ticks=100, has_wire=True, corrupt=0.3, intervals={"propose": 1}))
     assert result.violation is not None
-    assert result.violation.invariant in {"N11", "S24"}
+    assert result.violation.law in {"N11", "S24"}
 
 
 def test_messages_for_others_are_refused() -> None:
@@ -302,7 +302,7 @@ def test_a_sync_that_lies_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     options = quiet(ticks=200, intervals={"propose": 2, "sync_fails": 10, "crash": 20})
     result = run(1, options=options)
     assert result.violation is not None
-    assert result.violation.invariant in {"S3", "S6", "S11", "S13", "S25"}
+    assert result.violation.law in {"S3", "S6", "S11", "S13", "S25"}
 
 
 def test_a_start_from_a_damaged_log_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

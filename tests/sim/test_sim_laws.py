@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import test_sim_invariants
 import test_sim_liveness
+import test_sim_safety
 
 import rafttest
 from raftpb.enums import MSG_HEARTBEAT
@@ -73,7 +73,7 @@ def test_a_violating_world_is_caught(
 ) -> None:
     with pytest.raises(Violation) as caught:
         history(monkeypatch)
-    assert caught.value.invariant == law
+    assert caught.value.law == law
 
 
 def sources() -> list[Path]:
@@ -83,11 +83,11 @@ def sources() -> list[Path]:
 @pytest.mark.parametrize("law", LAWS)
 def test_a_history_breaks_it(law: str) -> None:
     """Each of these is a test of its own, which demands that this law is what catches it."""
-    assert test_sim_invariants.CASES.get(law) or test_sim_liveness.CASES.get(law) or CASES.get(law)
+    assert test_sim_safety.CASES.get(law) or test_sim_liveness.CASES.get(law) or CASES.get(law)
 
 
 def test_only_laws_have_histories() -> None:
-    assert {*test_sim_invariants.CASES, *test_sim_liveness.CASES, *CASES} <= set(LAWS)
+    assert {*test_sim_safety.CASES, *test_sim_liveness.CASES, *CASES} <= set(LAWS)
 
 
 def test_what_is_raised_is_a_law() -> None:

@@ -182,7 +182,7 @@ CASES: dict[str, dict[str, Callable[[], object]]] = {
 def test_a_violating_cluster_is_caught(law: str, breaks: Callable[[], object]) -> None:
     with pytest.raises(Violation) as caught:
         breaks()
-    assert caught.value.invariant == law
+    assert caught.value.law == law
 
 
 @pytest.mark.parametrize(

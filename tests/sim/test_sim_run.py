@@ -135,7 +135,7 @@ def test_a_disk_that_does_not_sync_is_found(
     monkeypatch.setattr(SimDisk, "sync", lambda self: None)
     result = run(2)
     assert isinstance(result.violation, Violation)
-    assert result.violation.invariant == "S3"
+    assert result.violation.law == "S3"
     monkeypatch.setattr(sim, "_MOST_RUNS", 20)
     assert main(["sim", "--seed", "2"]) == 1
     said = capsys.readouterr().out

@@ -10,7 +10,7 @@ asked of the core here, so that a history can be made up by hand and must then b
     lease · S19 nothing is in the log more often than it was given · S21 nothing is invented · S23 bounds hold · S24
     refusals change nothing · S25 progress is honest · L7 transfers end.
 
-S18 and S20 are about what clients see: `kv_laws`. S22 is about two runs: `determinism`. L1 to L11: `liveness`.
+S18 and S20 are about what clients see: `clients`. S22 is about two runs: `determinism`. L1 to L11: `liveness`.
 
 Source: thesis fig. 3.2 and §3.6; the names are this project's own.
 """

@@ -4,8 +4,8 @@
     durable    what a crash leaves: everything up to the last sync, and perhaps some of what came after
 
 A write is a list of records: the snapshot, the entries, the hard state. A crash may keep the first few of those that
-were not synced, down to single entries, or a part in some other order (`recovery`); a snapshot that was received and
-the state that goes with it are one record.
+were not synced, down to single entries, or a part in some other order (`crash_recovery`); a snapshot that was received
+and the state that goes with it are one record.
 
 A disk may fail: at a write (a part of it may be done), a sync (nothing more is certain), or a read. It does nothing
 more then, until the next start.
@@ -48,7 +48,7 @@ class SimDiskError(StorageError):
 
 
 class SimDisk:
-    """Node `id`'s. `flush`: what happens in a crash to what was not synced, see `recovery`."""
+    """Node `id`'s. `flush`: what happens in a crash to what was not synced, see `crash_recovery`."""
 
     def __init__(self, snapshot: Snapshot | None = None, id: int = 0, flush: str = ORDERED, fail_at: int = 0) -> None:
         self.id = id

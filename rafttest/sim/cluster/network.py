@@ -1,7 +1,7 @@
 """Network: loses, copies, delays, reorders, cuts, clogs, damages and misdirects, as the seed says.
 
 A link is a pair (sender, receiver). Cut links lose everything; clogged ones hold it until they are released in a burst.
-Where a seed has a wire, messages travel as bytes (`frame`), and snapshots may travel in pieces (`chunks`).
+Where a seed has a wire, messages travel as bytes (`frame`), and snapshots may travel in pieces (`snapshot_stream`).
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@
 
 Nothing happens unless a line says so: no ticks, no time-outs, no losses. Mail stays where it is until it is delivered,
 dropped, or everything runs. A verb that finds nothing to do raises ScriptError, so that no scenario tells what did not
-happen. Every law of the checker holds at each step (`invariants`); the first one broken raises Violation, with the end
-of the scenario attached. The same script gives the same trace hash in every process: a node's election time-outs are
-drawn from its id, anew in each life.
+happen. Every law of the checker holds at each step (`checker.safety`); the first one broken raises Violation, with the
+end of the scenario attached. The same script gives the same trace hash in every process: a node's election time-outs
+are drawn from its id, anew in each life.
 """
 
 from __future__ import annotations
@@ -118,10 +118,10 @@ class DirectedSchedule(Mailbox):
         try:
             yield
         except Violation as error:
-            if error.invariant not in self.forgives:
+            if error.law not in self.forgives:
                 error.add_note("".join(f"  {line}\n" for line in self.scenario[-_SHOWN:]))
                 raise
-            self.forgiven.append(error.invariant)
+            self.forgiven.append(error.law)
             self.note(f"forgiven: {error}")
 
     def note(self, text: str) -> None:
@@ -226,7 +226,7 @@ class DirectedSchedule(Mailbox):
         self._up(n).raw.report_snapshot(to, status)
         self._up(n).observe()
 
-    # -- steps of handling a Ready; see `hand`
+    # -- steps of handling a Ready; see `manual_node`
 
     def ready(self, n: int) -> Ready:
         """Node `n` takes a Ready."""

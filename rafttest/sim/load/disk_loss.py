@@ -94,8 +94,8 @@ class DiskLoss:
 
     def judge(self, violation: Violation | None) -> str:
         """How a run in which it struck ended; empty if `violation` stands."""
-        if self.sim.has_suspicion and (violation is None or violation.invariant != "S24"):
+        if self.sim.has_suspicion and (violation is None or violation.law != "S24"):
             return NOTICED
         if violation is None:
             return HARMLESS
-        return UNNOTICED if self.has_lost_promises and violation.invariant != "S24" else ""
+        return UNNOTICED if self.has_lost_promises and violation.law != "S24" else ""

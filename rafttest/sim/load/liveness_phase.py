@@ -98,7 +98,7 @@ class LivenessPhase:
 
     def _demand_proof(self, error: Violation) -> None:
         """L11: what was owed did not come. That is no violation if nobody can be elected any more."""
-        if error.invariant not in _OWED:
+        if error.law not in _OWED:
             raise error
         sim, view = self.sim, self.view()
         everybody_runs = len(view.core()) == len(sim.members())

@@ -520,7 +520,7 @@ CASES: dict[str, list[Callable[[MadeHistory], None]]] = {
 def test_a_violating_history_is_caught(law: str, history: Callable[[MadeHistory], None]) -> None:
     with pytest.raises(Violation) as caught:
         history(MadeHistory())
-    assert caught.value.invariant == law
+    assert caught.value.law == law
 
 
 def test_an_honest_history_passes() -> None:
