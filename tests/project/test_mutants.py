@@ -40,7 +40,8 @@ def test_what_is_to_kill_it_is_there(row: Row) -> None:
     assert row.tests or row.traces or (row.seeds and not row.directed)
     for test in row.tests:
         file, _, name = test.partition("::")
-        assert re.search(rf"^def {re.escape(name.partition('[')[0])}\(", (TESTS / file).read_text(), re.MULTILINE), test
+        function = re.escape(name.partition("[")[0])
+        assert re.search(rf"^(?:def {function}\(|{function} = )", (TESTS / file).read_text(), re.MULTILINE), test
     for trace in row.traces:
         assert (TESTS / "traces" / trace).is_file()
 
