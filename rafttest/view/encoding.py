@@ -100,7 +100,7 @@ class _Encoder:
             self.state_rows.append(
                 [
                     int(state.is_up),
-                    self._text(str(state.role).removeprefix("NodeState")),
+                    self._text(str(state.role).removeprefix("State")),
                     state.term,
                     state.vote,
                     state.leader,

@@ -80,7 +80,7 @@ def _followers(core: CoreState) -> tuple[Follower, ...]:
     if core.role is not Role.StateLeader:
         return ()
     return tuple(
-        Follower(id=one.id, match=one.match, next=one.next, state=str(one.state).removeprefix("NodeState"))
+        Follower(id=one.id, match=one.match, next=one.next, state=str(one.state).removeprefix("State"))
         for one in core.progress
         if one.id != core.id
     )

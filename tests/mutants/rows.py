@@ -31,6 +31,7 @@ FILES: Final = (
     "membership.toml",
     "messages.toml",
     "codec.toml",
+    "checker.toml",
     "sampled.toml",
 )
 
