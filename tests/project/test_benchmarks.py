@@ -10,9 +10,9 @@ from zlib import crc32
 import pytest
 
 import benchmarks.__main__ as command
-from benchmarks import plan, table
+from benchmarks import instructions, plan, table
 from benchmarks.builds import ROOT
-from benchmarks.engines import KINDS, Engine
+from benchmarks.engines import KINDS, Engine, EngineKind
 from benchmarks.measure import Effort, RowResult, Timing, measure
 from benchmarks.plan import Row
 from benchmarks.registry import WORKLOADS
@@ -318,3 +318,26 @@ class TestTheCommand:
 
     def test_needs_a_row(self, results: Path) -> None:
         assert command.main(["--match", "nothing is called this"]) == 2
+
+
+@pytest.mark.parametrize(("factor", "code", "verdict"), [(1.01, 0, "kept"), (1.05, 1, "MISSED")])
+def test_more_instructions_than_before_are_told(
+    factor: float, code: int, verdict: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def kind(name: str) -> EngineKind:
+        return EngineKind(name, name, lambda: Engine(name, name, ()))
+
+    monkeypatch.setattr(instructions, "KINDS", (kind("C"),))
+    monkeypatch.setattr(instructions, "of_checkout", lambda _: (kind("C0"),))
+    monkeypatch.setattr(instructions, "count", lambda engine, *_: 1000.0 * (factor if engine.name == "C" else 1))
+    monkeypatch.setattr("shutil.which", lambda _: "/usr/bin/valgrind")
+    assert instructions.main(["--before", ".", "--engines", "C"]) == code
+    assert verdict in capsys.readouterr().out
+
+
+def test_without_valgrind_nothing_is_counted(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    assert instructions.main(["--before", "."]) == 2
+    assert "valgrind is not here" in capsys.readouterr().out
