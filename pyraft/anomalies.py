@@ -18,10 +18,10 @@ class Anomalies:
     """Counts since the node was built, and three suspicions."""
 
     log_loss_suspected: str = ""
-    """Why entries that this node once acknowledged seem to be missing here; empty if they do not."""
+    """The reason to suspect that entries which this node once acknowledged are missing here; empty if there is none."""
 
     foreign_log_suspected: str = ""
-    """Why a leader's log seems to have another history than the committed entries here; empty if it does not."""
+    """The reason to suspect that a leader's log contradicts the committed entries here; empty if there is none."""
 
     term_jump: bool = False
     """A message would have raised the term by more than 2^32 at once. It was refused."""

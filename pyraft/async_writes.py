@@ -52,7 +52,7 @@ def append_request(
 
 
 def append_response(r: Raft, snapshot: Snapshot | None) -> Message | None:
-    """What the append thread answers: that the log is durable up to its present end, and `snapshot` with it.
+    """Build the append thread's answer: the log is durable up to its present end, and `snapshot` with it.
 
     The answer names the last entry of the whole log and the term at which it was handed out, and counts only while that
     term lasts. Suppose it named the end of its own write, and counted in any term. Entry 5 of term 1 is being written;

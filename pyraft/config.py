@@ -57,7 +57,7 @@ _SWITCHES: Final = (
 
 
 class RandomSource(Protocol):
-    """Where election timeouts draw from; a `random.Random` will do.
+    """A source of random numbers for election timeouts; a `random.Random` will do.
 
     With one of its own, a node's timeouts depend on nothing but itself, and it can be replayed alone. The thousands of
     nodes of a process may as well share one, in one thread: it is 2.5 kB, almost half of an idle node.
@@ -70,13 +70,13 @@ class RandomSource(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
-    """What a node is told once. Sizes are bytes, times are ticks; a limit of 0 means none unless the text says so."""
+    """The settings of a node. Sizes are bytes, times are ticks; a limit of 0 means none unless the text says so."""
 
     id: int
     """This node, in [1, 2^63). An id stands for one log for ever: never reuse it, nor for an emptied disk."""
 
     storage: Storage
-    """Where the application keeps the log; read at the start and below what is in memory, never written."""
+    """The application's log; read at the start and below what is in memory, never written."""
 
     election_tick: int = 10
     """Ticks without word from a leader before an election; the actual time-out is drawn from [n, 2n). Also the length
@@ -133,8 +133,8 @@ class Config:
     when it returns. Thesis §9.6. (etcd: off.)"""
 
     read_only_option: ReadOnlyOption = SAFE
-    """How reads are confirmed. Lease-based reads need `check_quorum`, the same `election_tick` on every member, and
-    clocks that tick at nearly the same rate (`pyraft.lease`)."""
+    """The way in which reads are confirmed. Lease-based reads need `check_quorum`, the same `election_tick` on every
+    member, and clocks that tick at nearly the same rate (`pyraft.lease`)."""
 
     promise_lease: bool = False
     """Keep the promises that leases rely on, although this node's own reads ask a quorum: set on every member before
@@ -187,7 +187,7 @@ class Config:
     been emptied. (etcd: at once, so that the two may do nothing else.)"""
 
     recheck_reads: bool = True
-    """When the configuration changes, answer the waiting reads that its new quorum has confirmed already. (etcd: they
+    """At a change of the configuration, answer the waiting reads that its new quorum has confirmed already. (etcd: they
     wait for another answer, which never comes where the leader is now the only voter.)"""
 
     retry_auto_leave: bool = True
@@ -198,10 +198,10 @@ class Config:
     """Seeded by the operating system unless given; the core's only source of chance."""
 
     logger: Logger = field(default_factory=lambda: logging.getLogger("pyraft"))
-    """Where the core tells what it does."""
+    """The receiver of the core's log lines."""
 
     trace_logger: TraceLogger | None = None
-    """Where the core tells each step of its protocol, to be checked against a TLA+ specification (`TraceEvent`). None:
+    """The receiver of each step of the protocol, to be checked against a TLA+ specification (`TraceEvent`). None:
     nowhere, and at no cost."""
 
     def __post_init__(self) -> None:
@@ -247,7 +247,7 @@ class Config:
             )
 
     def inflight_bytes(self) -> int:
-        """What `max_inflight_bytes` comes to, in bytes; NO_LIMIT for none."""
+        """Return the limit in bytes that `max_inflight_bytes` stands for; NO_LIMIT for none."""
         if self.max_inflight_bytes is None:
             four_messages = 4 * self.max_size_per_msg if self.max_size_per_msg < NO_LIMIT // 4 else NO_LIMIT
             return max(_INFLIGHT_BYTES, four_messages)

@@ -119,7 +119,7 @@ def describe_message(message: Message, formatter: EntryFormatter = quote) -> str
 
 
 def describe_ready(ready: Ready, formatter: EntryFormatter = quote, must_sync: bool | None = None) -> str:
-    """What there is to do, one duty after the other; `<empty Ready>`, without a newline, if there is nothing.
+    """List the duties of a Ready, one after the other; `<empty Ready>`, without a newline, if there is nothing.
 
     `must_sync`: the flag to show in place of the Ready's own, which also speaks of snapshots.
     """

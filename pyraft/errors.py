@@ -87,7 +87,7 @@ class PeerNotFoundError(StepError):
 
 
 class DropReason(Enum):
-    """Why a proposal did not enter the log."""
+    """Reasons why a proposal did not enter the log."""
 
     NO_LEADER = "no leader is known; wait for Ready.soft_state to name one and propose again"
     CAMPAIGNING = "this node is campaigning; wait for the election to end and propose again"
@@ -116,7 +116,7 @@ class ForwardedProposalDroppedError(ProposalDroppedError, StepError):
 
 
 class ReadDropReason(Enum):
-    """Why a read was not, or will not be, answered."""
+    """Reasons why a read was not, or will not be, answered."""
 
     NO_LEADER = "no leader is known; ask again when one is"
     CAMPAIGNING = "this node is campaigning; ask again when the election has ended"

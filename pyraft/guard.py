@@ -22,7 +22,7 @@ class Guard:
         self.is_closed = False
         """A call is under way, or one has failed."""
         self.failure: BaseException | None = None
-        """What stopped the node for good."""
+        """The error that stopped the node for good."""
 
     def __enter__(self) -> None:
         if self.is_closed:

@@ -19,7 +19,7 @@ UNKNOWN: Final = -1
 
 
 class LogReader:
-    """What the log reads. `UNKNOWN` and None stand where a Storage raises."""
+    """The stable part of the log. `UNKNOWN` and None stand where a Storage raises."""
 
     def initial_state(self) -> tuple[HardState, ConfState]:
         """The hard state last written and the configuration of the snapshot."""

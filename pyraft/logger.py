@@ -1,4 +1,4 @@
-"""Where the core tells what it does: any object with the four methods below, for instance a `logging.Logger`.
+"""Logger: receives the core's log lines: any object with the four methods below, for instance a `logging.Logger`.
 
 Texts are for people and may change; nothing in the library reads them.
 """

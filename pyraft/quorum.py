@@ -1,4 +1,4 @@
-"""When is something agreed: majorities of one set of voters, and of both sets of a joint configuration.
+"""Quorums: majorities of one set of voters, and of both sets of a joint configuration.
 
 Pure arithmetic on ids. A majority of n voters is n // 2 + 1 of them; a joint configuration agrees when both of its
 halves do. Invariants: any two majorities of one set share a voter; an empty set agrees to everything, so that a joint
@@ -17,7 +17,7 @@ from raftpb.enums import NamedInt
 
 
 class VoteResult(NamedInt):
-    """How an election stands (etcd quorum VoteResult)."""
+    """Results of an election (etcd quorum VoteResult)."""
 
     VotePending = 1
     VoteLost = 2
@@ -55,7 +55,7 @@ def joint_committed_index(incoming: tuple[int, ...], outgoing: tuple[int, ...], 
 
 
 def vote_result(voters: tuple[int, ...], votes: dict[int, bool]) -> VoteResult:
-    """Whether a majority of `voters` granted its vote, still may, or no longer can.
+    """Return whether a majority of `voters` granted its vote, still may, or no longer can.
 
     `votes` maps a node to what it answered; nodes that are not in `voters` do not count. Won if there are no voters.
     """

@@ -409,7 +409,7 @@ class RawNode:
             self._note("%x: nothing to note about %d being unreachable", id)
 
     def report_snapshot(self, id: int, status: SnapshotStatus) -> None:
-        """What became of the snapshot sent to `id`. To be called for every MsgSnap, or the follower waits for ever.
+        """Report the fate of the snapshot sent to `id`. To be called for every MsgSnap, or the follower waits for ever.
         Matters on a leader; otherwise ignored.
         """
         check_id(id)

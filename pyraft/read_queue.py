@@ -22,7 +22,7 @@ CONTEXT_BYTES: Final = 8
 
 
 def context_of(position: u64) -> bytes:
-    """What a heartbeat carries for read number `position`."""
+    """Return the bytes that a heartbeat carries for read number `position`."""
     return int(position).to_bytes(CONTEXT_BYTES, "little")
 
 

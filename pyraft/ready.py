@@ -26,7 +26,7 @@ from raftpb.message import NO_ENTRIES, NO_MESSAGES, Entry, HardState, Message, S
 @final
 @mypyc_attr(acyclic=True)
 class SoftState:
-    """What is worth knowing but not worth keeping: the leader's id (0: none known) and this node's role."""
+    """State that need not survive a crash: the leader's id (0: none known) and this node's role."""
 
     __slots__ = ("leader", "role")
     __hash__ = None  # type: ignore[assignment]

@@ -173,7 +173,7 @@ def _note_applying(r: Raft, builder: ReadyBuilder, committed: list[Entry]) -> No
 
 
 def count_changes(entries: list[Entry]) -> u64:
-    """How many of `entries` are membership changes."""
+    """Count the membership changes among `entries`."""
     count: u64 = 0
     normal = ENTRY_NORMAL  # looked up once
     for entry in entries:

@@ -49,7 +49,7 @@ _MESSAGES: Final[dict[MessageType, str]] = {
     MSG_VOTE: "RequestVoteRequest",
     MSG_VOTE_RESP: "RequestVoteResponse",
 }
-"""What the specification calls the messages that it knows; others are not told."""
+"""Names in the specification of the messages that it knows; others are left out."""
 
 _ACTIONS: Final[dict[ConfChangeType, str]] = {
     ADD_NODE: "AddNewServer",
@@ -61,7 +61,7 @@ _NOBODY: Final = Configuration()
 
 
 class Traced(Protocol):
-    """What the tracer reads of a node: the part of `core.raft.Raft` that the specification knows."""
+    """The fields of a node that the tracer reads: the part of `core.raft.Raft` that the specification knows."""
 
     @property
     def id(self) -> u64: ...

@@ -47,7 +47,7 @@ class BasicStatus:
     randomized_election_timeout: u64
     """Ticks without word from a leader after which this node campaigns."""
     anomalies: Anomalies
-    """What a healthy cluster does not do."""
+    """Counts and suspicions of what a healthy group does not do."""
 
     @property
     def term(self) -> u64:
@@ -61,12 +61,14 @@ class BasicStatus:
 
     @property
     def log_loss_suspected(self) -> str:
-        """Why entries that this node once acknowledged seem to be missing here; empty if they do not."""
+        """The reason to suspect that entries which this node once acknowledged are missing here; empty if there is
+        none.
+        """
         return self.anomalies.log_loss_suspected
 
     @property
     def foreign_log_suspected(self) -> str:
-        """Why a leader's log seems to have another history than the committed entries here; empty if it does not."""
+        """The reason to suspect that a leader's log contradicts the committed entries here; empty if there is none."""
         return self.anomalies.foreign_log_suspected
 
     @property

@@ -1,4 +1,4 @@
-"""What the core asks of the place where the application keeps its log.
+"""Storage: the application's log, as the core reads it.
 
 The application writes (each Ready says what); the core only reads, and only below what it still holds in memory: in the
 steady state it asks nothing. Any class with these methods will do.

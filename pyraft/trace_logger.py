@@ -1,4 +1,4 @@
-"""Where the core tells each step of its protocol, for checking real runs against a TLA+ specification.
+"""Trace logger: receives each step of the protocol, for checking real runs against a TLA+ specification.
 
 A `TraceEvent` is a value; `to_json` gives the bytes that the reference's state tracer gives for the same step, so that
 its Traceetcdraft specification reads both. Events are for machines: their names and shapes are the reference's.
@@ -15,7 +15,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TracedMessage:
-    """What a trace tells of a message; zero is what the message does not carry.
+    """A message in a trace; zero stands for what the message does not carry.
 
     `type`: its name, for instance MsgApp. `entries`: how many it carries; of a MsgSnap the index of its snapshot, with
     `log_term` and `index` 0, as if it carried the whole log up to there.
@@ -119,7 +119,7 @@ class TraceEvent:
 
 
 class TraceLogger(Protocol):
-    """Where `Config.trace_logger` sends events, in the order in which they happen.
+    """A receiver of events, in the order in which they happen.
 
     What it raises stops the node for good, as with a `Logger`; it must not call the node.
     """

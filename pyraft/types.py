@@ -44,11 +44,11 @@ MAX_CONTEXT_BYTES: Final = 256
 
 
 MAX_ENTRY_OVERHEAD: Final = 30
-"""What an entry takes in its encoding beyond its data, at most: type, term, index and length with their tags."""
+"""Most bytes of an entry's encoding beside its data: type, term, index and length with their tags."""
 
 
 class Role(NamedInt):
-    """What a node is at the moment (etcd StateType). Learner is not a role but a place in the configuration."""
+    """Roles of a node (etcd StateType). Learner is not a role but a place in the configuration."""
 
     StateFollower = 0
     StateCandidate = 1
@@ -63,7 +63,9 @@ PRE_CANDIDATE: Final = Role.StatePreCandidate
 
 
 class ReadOnlyOption(NamedInt):
-    """How a leader makes sure that a read is not stale: by asking a quorum, or by trusting its lease and the clocks."""
+    """Ways in which a leader makes sure that a read is not stale: it asks a quorum, or trusts its lease and the
+    clocks.
+    """
 
     ReadOnlySafe = 0
     ReadOnlyLeaseBased = 1
@@ -74,7 +76,7 @@ LEASE_BASED: Final = ReadOnlyOption.ReadOnlyLeaseBased
 
 
 class SnapshotStatus(NamedInt):
-    """What became of a snapshot that the application sent (etcd SnapshotStatus)."""
+    """Fates of a snapshot that the application sent (etcd SnapshotStatus)."""
 
     SnapshotFinish = 1
     SnapshotFailure = 2
@@ -113,7 +115,7 @@ def limited_slice(entries: list[Entry], start: u64, stop: u64, max_size: u64) ->
 
 
 class CampaignRefusal(Enum):
-    """Why a node did not campaign."""
+    """Reasons why a node did not campaign."""
 
     ALREADY_LEADER = "this node leads already"
     NOT_A_VOTER = "this node is not a voter of its configuration"
@@ -124,7 +126,7 @@ class CampaignRefusal(Enum):
 
 
 class TransferRefusal(Enum):
-    """Why a leadership transfer was not started."""
+    """Reasons why a leadership transfer was not started."""
 
     NO_LEADER = "no leader is known to pass the request to"
     CAMPAIGNING = "this node is campaigning"

@@ -67,7 +67,7 @@ class Unstable:
         return None if self.snapshot_in_progress else self.snapshot
 
     def accept_in_progress(self) -> None:
-        """What there is has been handed out for writing."""
+        """Note that everything here has been handed out for writing."""
         self.offset_in_progress = self.last + 1
         self.snapshot_in_progress = self.snapshot is not None
 

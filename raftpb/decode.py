@@ -267,7 +267,7 @@ def _entry(data: bytes, pos: u64, end: u64, depth: u64) -> Entry:
 @final
 @mypyc_attr(acyclic=True)
 class _SnapshotParts:
-    """What has been read of a snapshot, its metadata and its configuration.
+    """A snapshot, its metadata and its configuration as far as they have been read.
 
     Each may come in several pieces that are to be merged, and from a hostile sender in very many: hence one place that
     grows instead of values that are copied.

@@ -193,7 +193,7 @@ def _put_entries(writer: BytesWriter, entries: list[Entry]) -> None:
 
 
 def _around_low_bits(entry: Entry) -> tuple[bytes, bytes]:
-    """What lies before and behind the low seven bits of the index, up to the data."""
+    """Return the bytes before and after the low seven bits of the index, up to the data."""
     _check(entry.term)
     _check(entry.index)
     before = BytesWriter()

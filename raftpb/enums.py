@@ -21,7 +21,7 @@ class NamedInt(IntEnum):
 
 
 class MessageType(NamedInt):
-    """What a `Message` asks for or answers (etcd raftpb MessageType)."""
+    """Kinds of messages (etcd raftpb MessageType)."""
 
     MsgHup = 0
     MsgBeat = 1
@@ -76,7 +76,7 @@ MSG_FORGET_LEADER: Final = MessageType.MsgForgetLeader
 
 
 class EntryType(NamedInt):
-    """What the data of a log entry means."""
+    """Kinds of log entries: the meaning of their data."""
 
     EntryNormal = 0
     EntryConfChange = 1
@@ -89,7 +89,7 @@ ENTRY_CONF_CHANGE_V2: Final = EntryType.EntryConfChangeV2
 
 
 class ConfChangeType(NamedInt):
-    """What one step of a membership change does to a node."""
+    """Steps of a membership change: the effect on one node."""
 
     ConfChangeAddNode = 0
     ConfChangeRemoveNode = 1
@@ -104,7 +104,9 @@ ADD_LEARNER_NODE: Final = ConfChangeType.ConfChangeAddLearnerNode
 
 
 class ConfChangeTransition(NamedInt):
-    """How a `ConfChangeV2` passes to its configuration: directly or through a joint one, and who leaves the latter."""
+    """Ways from one configuration to the next: directly or through a joint one, left by the leader or by the
+    application.
+    """
 
     ConfChangeTransitionAuto = 0
     ConfChangeTransitionJointImplicit = 1

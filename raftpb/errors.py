@@ -17,7 +17,7 @@ class StepError(RaftError):
 
 
 class InvalidReason(Enum):
-    """Why a message is not a message that this node could have been sent."""
+    """The reason why a message cannot have been sent to this node."""
 
     MALFORMED = "malformed"
     WRONG_DESTINATION = "wrong destination"

@@ -126,7 +126,7 @@ def varint_size(value: u64) -> u64:
 @final
 @mypyc_attr(acyclic=True)
 class ConfState:
-    """Who takes part: the voters, the learners, and during a joint change the outgoing half.
+    """The members: the voters, the learners, and during a joint change the outgoing half.
 
     `voters_outgoing` is empty unless the configuration is joint. `learners_next` are outgoing voters that become
     learners when it is left. `auto_leave`: the leader leaves it by itself. Order is kept as given.
@@ -192,7 +192,9 @@ class ConfState:
 @final
 @mypyc_attr(acyclic=True)
 class SnapshotMetadata:
-    """What a snapshot stands for: the log up to and with (`index`, `term`), and the configuration at that index."""
+    """The position of a snapshot: it stands for the log up to and including (`index`, `term`), and the configuration at
+    that index.
+    """
 
     __slots__ = ("conf_state", "index", "term")
     __hash__ = None  # type: ignore[assignment]
@@ -245,7 +247,7 @@ class Snapshot:
 @final
 @mypyc_attr(acyclic=True)
 class HardState:
-    """What must survive a crash beside the log: one value, to be written as one record.
+    """The state that must survive a crash beside the log: one value, to be written as one record.
 
     `term`: the highest seen. `vote`: who got our vote in it (0: nobody). `commit`: an index known to be committed; it
     may lag, and losing its latest change is safe.

@@ -20,7 +20,7 @@ from raftpb.errors import DecodeError
 from raftpb.integers import u64
 
 MAX_DEPTH: Final = 100
-"""How deep submessages and groups may lie within each other; protobuf's own default."""
+"""Maximal nesting of submessages and groups; protobuf's own default."""
 
 CUT_SHORT: Final = "cut short"
 FIELD_ZERO: Final = "field number 0"
@@ -113,7 +113,7 @@ def read_field(data: bytes, pos: u64, end: u64, depth: u64) -> tuple[u64, u64, u
 
 
 def skip_field(data: bytes, pos: u64, end: u64, tag: u64, value: u64, depth: u64) -> u64:
-    """Where the field ends whose `tag` and `value` (number or length) have been read up to `pos`."""
+    """Return the end of the field whose `tag` and `value` (number or length) have been read up to `pos`."""
     wire = tag & 7
     if tag < 8:
         raise DecodeError(FIELD_ZERO)

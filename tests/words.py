@@ -45,6 +45,10 @@ REFUSED: Final[dict[str, str]] = {
 """What is not used, as a regular expression, and what is used instead."""
 
 
+RELATIVE: Final = re.compile(r'"""(?:What|Whether|Who|Whom|Whoever|Where|How|Why|When)\b')
+"""How a docstring of the library does not begin: with a verb and its object, or with what the value is, instead."""
+
+
 class Found(NamedTuple):
     """A refused word, and where it stands."""
 
@@ -63,7 +67,14 @@ def find(file: str, text: str) -> Iterator[Found]:
         for match in re.finditer(pattern, text, re.MULTILINE):
             if (file, match.group()) in KEPT:
                 continue
-            yield Found(file, text.count("\n", 0, match.start()) + 1, match.group().strip(), better)
+            yield _found(file, text, match, better)
+    if file.startswith(("raftpb/", "pyraft/")):
+        for match in RELATIVE.finditer(text):
+            yield _found(file, text, match, "a verb and its object, or what the value is")
+
+
+def _found(file: str, text: str, match: re.Match[str], better: str) -> Found:
+    return Found(file, text.count("\n", 0, match.start()) + 1, match.group().strip(), better)
 
 
 def tracked() -> list[str]:

@@ -65,7 +65,8 @@ def _handle_rejection(r: Raft, m: Message, progress: Progress) -> None:
 
 
 def next_probe_index(log: RaftLog, hint_index: u64, hint_term: u64) -> u64:
-    """Where to try next after a follower refused, given the last position where its log may agree.
+    """Return the index to try next after a follower rejected an append, given the last position where its log may
+    agree.
 
         leader     idx  1  2  3  4  5  6  7  8  9        follower refuses to append after 9 and hints at (6, term 2):
                    term 1  3  3  3  5  5  5  5  5        its highest entry with a term not above ours at 9.

@@ -25,8 +25,8 @@ from raftpb.enums import TRANSITION_JOINT_EXPLICIT
 
 
 def refuse_reason(r: Raft, change: ConfChangeV2) -> str | None:
-    """Why a leader will not append `change` now; None if it will. An impossible change would fail on every node when it
-    is applied, and at each restart again; nothing else can change the configuration before that.
+    """Return the reason why a leader will not append `change` now; None if it will. An impossible change would fail on
+    every node when it is applied, and at each restart again; nothing else can change the configuration before that.
     """
     if r.pending_conf_index > r.log.applied:
         return f"a membership change at index {r.pending_conf_index} may be unapplied (applied to {r.log.applied})"
@@ -43,7 +43,7 @@ def refuse_reason(r: Raft, change: ConfChangeV2) -> str | None:
 
 
 def next_config(r: Raft, change: ConfChangeV2) -> tuple[Configuration, SortedDict[int, Progress]]:
-    """What `change` makes of the configuration; this node is not touched.
+    """Compute the configuration after `change`; this node is not touched.
 
     Raises ConfChangeError if the change is impossible.
     """
@@ -59,7 +59,7 @@ def _changed(changer: Changer, change: ConfChangeV2) -> tuple[Configuration, Sor
 
 
 def config_after(r: Raft, config: Configuration, change: ConfChangeV2) -> Configuration:
-    """What `change` makes of `config`, which need not be this node's.
+    """Compute the configuration after `change` from `config`, which need not be this node's.
 
     Raises ConfChangeError if the change is impossible.
     """

@@ -73,7 +73,7 @@ class Raft:
         self.term: u64 = 0
         """The highest term seen."""
         self.vote: u64 = NONE_ID
-        """Who got this node's vote in `term`."""
+        """The node that got this node's vote in `term`."""
 
         # The log and the others.
         self.log = RaftLog(
@@ -96,7 +96,7 @@ class Raft:
         # What this node is.
         self.role: Role = FOLLOWER
         self.leader: u64 = NONE_ID
-        """Who leads `term`, as far as known."""
+        """The leader of `term`, as far as known."""
 
         # Clocks, in ticks.
         self.ticks: u64 = 0
@@ -113,11 +113,11 @@ class Raft:
             self.election_timeout,
             (self.lease_based or config.promise_lease) and config.lease_survives_restart,
         )
-        """What this node has promised to a leader."""
+        """This node's promise to a leader."""
         self.lease = LeaderLease(
             self.election_timeout, self.lease_based, config.bounded_lease, config.lease_ends_with_transfer
         )
-        """What this leader may rely on."""
+        """This leader's lease."""
 
         # Leadership.
         self.lead_transferee: u64 = NONE_ID
@@ -129,7 +129,7 @@ class Raft:
         self.postponed_reads: list[PendingRead] = []
         """Reads that arrived before the first commit of the term."""
         self.forwarded_reads: dict[bytes, int] = {}
-        """How often each context was passed on to the leader and is not answered; oldest first, bounded."""
+        """Number of unanswered reads forwarded to the leader, by context; oldest first, bounded."""
 
         # A follower that may have lost its log.
         self.misses_entries = False

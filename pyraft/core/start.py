@@ -20,7 +20,7 @@ from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import ConfState, HardState
 
 _CHECKED_ENTRIES: Final = 1024
-"""How many entries at the end of the log are checked at the start; all would take long for a long log."""
+"""Number of entries at the end of the log that are checked at the start; all would take long for a long log."""
 
 
 def new_raft(config: Config) -> Raft:

@@ -1,4 +1,4 @@
-"""Who takes part, as of the last membership change that was applied.
+"""The members, as of the last membership change that was applied.
 
     voters=(1 2 3)&&(1 2 4) learners=(5) learners_next=(4)
             incoming outgoing

@@ -1,4 +1,4 @@
-"""How far one follower has come, as the leader sees it, and how fast it may be sent more.
+"""Progress: a leader's view of one follower: what it has, what is under way to it, and how fast more may be sent.
 
     log of the leader   1 ... match | match+1 ... next-1 | next ...
                         known there   under way            to be sent
@@ -27,7 +27,7 @@ from raftpb.enums import NamedInt
 
 
 class ProgressState(NamedInt):
-    """How a follower is being sent entries (etcd tracker StateType)."""
+    """States of sending entries to a follower (etcd tracker StateType)."""
 
     StateProbe = 0
     StateReplicate = 1
@@ -203,7 +203,7 @@ class Progress:
         self.inflights.reset()
 
     def _regress_sent_commit(self) -> None:
-        """What lies at or above `next` is to be sent again, so the commit index of the messages lost with it, too."""
+        """Forget the commit index sent with messages at or above `next`, since these are sent again."""
         if self.sent_commit >= self.next:
             self.sent_commit = self.next - 1
 

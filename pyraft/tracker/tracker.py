@@ -108,11 +108,11 @@ class ProgressTracker:
         self.votes.setdefault(id, granted)
 
     def tally_votes(self) -> VoteResult:
-        """How the election stands."""
+        """Return the result of the election so far."""
         return joint_vote_result(self.config.voters, self.config.voters_outgoing, self.votes)
 
     def count_votes(self) -> tuple[int, int]:
-        """How many voters granted and how many refused: for people; in a joint configuration it decides nothing."""
+        """Count the voters that granted and that rejected: for people; in a joint configuration it decides nothing."""
         granted = 0
         rejected = 0
         for voter in self._voter_ids:

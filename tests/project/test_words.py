@@ -36,6 +36,12 @@ def test_other_words_pass(text: str) -> None:
     assert list(words.find("some.py", text)) == []
 
 
+def test_a_docstring_of_the_library_begins_with_a_verb_or_a_noun() -> None:
+    (found,) = words.find("pyraft/some.py", 'def f():\n    """What it gives."""\n')
+    assert (found.line, found.better) == (2, "a verb and its object, or what the value is")
+    assert list(words.find("tests/some.py", '"""What it gives."""')) == []
+
+
 def test_the_tree_has_none() -> None:
     assert words.main() == 0
 
