@@ -61,6 +61,11 @@ CORPUS: Final = (
         "a copy that came very late held up a snapshot on a link that keeps its order",
     ),
     Case(
+        Run(543),
+        "L9",
+        "the law began to watch while the first entry of a new leader was not on its own disk yet",
+    ),
+    Case(
         Run(710004950),
         "L9",
         "a read of the disk failed inside status(), which hides it; the node stopped once faults were over",

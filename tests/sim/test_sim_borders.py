@@ -145,6 +145,7 @@ def test_the_oracle_and_the_core_agree_about_changes(changes: list[ConfChangeV2]
             replace(HEALTHY, cut=frozenset({(1, 2), (1, 3)})), liveness.no_reaching_leader, id="nobody hears the leader"
         ),
         pytest.param(changed(HEALTHY, 2, lambda one: replace(one, leader=3)), liveness.no_leader, id="another leader"),
+        pytest.param(changed(HEALTHY, 1, lambda one: replace(one, unwritten=1)), liveness.unfinished, id="not written"),
         pytest.param(
             changed(HEALTHY, 2, lambda one: replace(one, state=b"x")), liveness.unfinished, id="another state"
         ),

@@ -39,6 +39,8 @@ class Seen:
     changes: int = 0
     """Membership changes in its log that are not applied."""
     transferee: int = 0
+    unwritten: int = 0
+    """Entries that the core has beyond those on the disk."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +142,7 @@ def disagreement(view: View) -> str:
 
 def unfinished(view: View) -> str:
     """L4, and no log holds anything beyond that: an election just now, or a slow write, would still add to it."""
-    longer = [node.id for node in view.core() if node.last != view.highest]
+    longer = [node.id for node in view.core() if node.last + node.unwritten != view.highest]
     return disagreement(view) or (f"the logs of {longer} do not end at {view.highest}" if longer else "")
 
 

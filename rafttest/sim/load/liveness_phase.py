@@ -194,6 +194,7 @@ class LivenessPhase:
             conf=node.conf,
             changes=len(self.sim.checker.lives[node.id].conf_entries),
             transferee=status.lead_transferee,
+            unwritten=max(0, status.last_index - last),
         )
 
     def _core(self) -> list[SimNode]:
