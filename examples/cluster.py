@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from pyraft import ConfChangeError, Config, MemoryStorage, NullLogger, Peer, RawNode, StepError
-from raftpb import EntryType, decode_conf_change, decode_conf_change_v2, decode_message, encode_message
+from raftpb import EntryType, decode_change, decode_message, encode_message
 from raftpb.message import Entry
 
 Apply = Callable[[int, Entry], None]
@@ -67,9 +67,8 @@ class Cluster:
             if entry.type is EntryType.EntryNormal:
                 self.apply(id, entry)
                 continue
-            decode = decode_conf_change if entry.type is EntryType.EntryConfChange else decode_conf_change_v2
             with suppress(ConfChangeError):  # an impossible change, of the leader of an older version
-                node.apply_conf_change(decode(entry.data))
+                node.apply_conf_change(decode_change(entry))
         node.advance()
 
     def _deliver(self) -> None:

@@ -6,7 +6,7 @@ python -m examples.single_node
 from collections import deque
 
 from pyraft import ConfChangeError, Config, MemoryStorage, Peer, RawNode
-from raftpb import EntryType, decode_conf_change, decode_conf_change_v2
+from raftpb import EntryType, decode_change
 from raftpb.message import ConfState, Entry, Message
 
 
@@ -60,9 +60,8 @@ class Loop:
 
     def change_members(self, entry: Entry) -> None:
         """Keep the configuration that follows, for the next snapshot."""
-        decode = decode_conf_change if entry.type is EntryType.EntryConfChange else decode_conf_change_v2
         try:
-            self.conf_state = self.node.apply_conf_change(decode(entry.data))
+            self.conf_state = self.node.apply_conf_change(decode_change(entry))
         except ConfChangeError as error:  # committed by the leader of an older version; nothing has changed
             print(f"entry {entry.index} is skipped: {error}")
 

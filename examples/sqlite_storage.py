@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pyraft import CompactedError, Config, Peer, RawNode, Ready, UnavailableError
-from raftpb import EntryType, decode_conf_change, decode_conf_change_v2
+from raftpb import EntryType, decode_change
 from raftpb.codec import decode_hard_state, decode_snapshot, encode_hard_state, encode_snapshot
 from raftpb.message import ConfState, Entry, HardState, Snapshot, SnapshotMetadata
 
@@ -158,12 +158,9 @@ def run(path: Path, *commands: bytes) -> list[str]:
 
 def apply(node: RawNode, entry: Entry) -> str:
     """Act on a committed entry; the text that it holds, if it is not a membership change."""
-    if entry.type is EntryType.EntryConfChange:
-        node.apply_conf_change(decode_conf_change(entry.data))
-    elif entry.type is EntryType.EntryConfChangeV2:
-        node.apply_conf_change(decode_conf_change_v2(entry.data))
-    else:
+    if entry.type is EntryType.EntryNormal:
         return entry.data.decode()
+    node.apply_conf_change(decode_change(entry))
     return ""
 
 

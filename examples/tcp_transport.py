@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from pyraft import Config, MemoryStorage, Peer, RawNode, Role, SnapshotStatus, StepError
-from raftpb import EntryType, MessageType, decode_conf_change
+from raftpb import EntryType, MessageType, decode_change
 from raftpb.codec import decode_message, encode_message
 from raftpb.errors import DecodeError
 from raftpb.message import Message
@@ -148,8 +148,8 @@ class Server:
         for m in ready.messages:
             self.transport.send(m)
         for entry in ready.committed_entries:
-            if entry.type is EntryType.EntryConfChange:
-                self.node.apply_conf_change(decode_conf_change(entry.data))
+            if entry.type is not EntryType.EntryNormal:
+                self.node.apply_conf_change(decode_change(entry))
             elif entry.data:
                 self.applied.append(entry.data.decode())
         self.node.advance()

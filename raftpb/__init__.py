@@ -4,6 +4,7 @@ Importing this package does not import protobuf; `raftpb.pb` does, for those who
 """
 
 from raftpb.codec import (
+    decode_change,
     decode_conf_change,
     decode_conf_change_v2,
     decode_conf_state,
@@ -67,6 +68,7 @@ __all__ = [
     "Snapshot",
     "SnapshotMetadata",
     "StepError",
+    "decode_change",
     "decode_conf_change",
     "decode_conf_change_v2",
     "decode_conf_state",

@@ -12,6 +12,7 @@ Source: etcd raftpb/raft.proto.
 """
 
 from raftpb.decode import (
+    decode_change,
     decode_conf_change,
     decode_conf_change_v2,
     decode_conf_state,
@@ -33,6 +34,7 @@ from raftpb.encode import (
 )
 
 __all__ = [
+    "decode_change",
     "decode_conf_change",
     "decode_conf_change_v2",
     "decode_conf_state",

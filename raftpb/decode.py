@@ -19,8 +19,17 @@ from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
-from raftpb.confchange import ConfChange, ConfChangeSingle, ConfChangeV2
-from raftpb.enums import MSG_HUP, TRANSITION_AUTO, ConfChangeTransition, ConfChangeType, EntryType, MessageType
+from raftpb.confchange import AnyConfChange, ConfChange, ConfChangeSingle, ConfChangeV2
+from raftpb.enums import (
+    ENTRY_CONF_CHANGE,
+    ENTRY_CONF_CHANGE_V2,
+    MSG_HUP,
+    TRANSITION_AUTO,
+    ConfChangeTransition,
+    ConfChangeType,
+    EntryType,
+    MessageType,
+)
 from raftpb.errors import DecodeError
 from raftpb.integers import u64
 from raftpb.message import NO_ENTRIES, NO_MESSAGES, ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
@@ -135,6 +144,18 @@ def decode_conf_change_v2(data: bytes) -> ConfChangeV2:
         elif tag == 3 << 3 | 2:
             context = data[value:pos]
     return ConfChangeV2(changes, transition, context)
+
+
+def decode_change(entry: Entry) -> AnyConfChange:
+    """Read the membership change in a log entry, by the entry's type.
+
+    Raises ValueError if the entry is of another type, DecodeError if its data is no change.
+    """
+    if entry.type is ENTRY_CONF_CHANGE:
+        return decode_conf_change(entry.data)
+    if entry.type is ENTRY_CONF_CHANGE_V2:
+        return decode_conf_change_v2(entry.data)
+    raise ValueError(f"entry {entry.index} is {entry.type!r}; expected a membership change")
 
 
 def _conf_change_single(data: bytes, pos: u64, end: u64) -> ConfChangeSingle:

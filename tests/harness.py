@@ -29,10 +29,9 @@ from pyraft import (
 )
 from pyraft.errors import ConfChangeError, StepError
 from pyraft.tracker.progress import Progress
-from raftpb.codec import decode_conf_change, decode_conf_change_v2, decode_message, encode_message
+from raftpb.codec import decode_change, decode_message, encode_message
 from raftpb.confchange import AnyConfChange, ConfChangeV2, parse_changes
 from raftpb.enums import (
-    ENTRY_CONF_CHANGE,
     ENTRY_NORMAL,
     MSG_APP,
     MSG_APP_RESP,
@@ -265,7 +264,7 @@ class Host:
 
 def change_in(entry: Entry) -> AnyConfChange:
     """The membership change that an entry holds."""
-    return decode_conf_change(entry.data) if entry.type is ENTRY_CONF_CHANGE else decode_conf_change_v2(entry.data)
+    return decode_change(entry)
 
 
 def change(

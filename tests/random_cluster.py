@@ -30,12 +30,11 @@ from pyraft import (
     SnapshotStatus,
     StepError,
 )
-from raftpb.codec import decode_conf_change, decode_conf_change_v2
+from raftpb.codec import decode_change
 from raftpb.confchange import AnyConfChange, ConfChange, ConfChangeV2, parse_changes
 from raftpb.enums import (
     ADD_LEARNER_NODE,
     ADD_NODE,
-    ENTRY_CONF_CHANGE,
     ENTRY_NORMAL,
     MSG_SNAP,
     REMOVE_NODE,
@@ -353,13 +352,9 @@ class RandomCluster:
             member.applied = entry.index
             if entry.type is not ENTRY_NORMAL:
                 try:
-                    member.conf_state = member.raw.apply_conf_change(change_of(entry))
+                    member.conf_state = member.raw.apply_conf_change(decode_change(entry))
                 except ConfChangeError as error:
                     self.said.append(repr(error))
-
-
-def change_of(entry: Entry) -> AnyConfChange:
-    return decode_conf_change(entry.data) if entry.type is ENTRY_CONF_CHANGE else decode_conf_change_v2(entry.data)
 
 
 MOVES: Final[dict[str, Callable[[RandomCluster, Member, int], None]]] = {

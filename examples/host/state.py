@@ -15,7 +15,7 @@ from examples.host.membership import Change, Context, Members
 from examples.host.requests import Batch, Sessions
 from examples.host.snapshots import HostState
 from pyraft import ConfChangeError
-from raftpb import AnyConfChange, ConfState, EntryType, Snapshot, decode_conf_change, decode_conf_change_v2
+from raftpb import AnyConfChange, ConfState, Snapshot, decode_change
 from raftpb.message import Entry
 
 
@@ -62,11 +62,7 @@ class ReplicaState:
     def apply_change(self, entry: Entry, switch: Callable[[AnyConfChange], ConfState]) -> ConfChangeResult:
         """Decide about a membership change; `switch` makes the core act on it, and is not called if it is refused."""
         self.index = entry.index
-        change: AnyConfChange
-        if entry.type is EntryType.EntryConfChange:
-            change = decode_conf_change(entry.data)
-        else:
-            change = decode_conf_change_v2(entry.data)
+        change = decode_change(entry)
         asked = change.as_v2()
         asked_by = (0, 0, 0)
         try:

@@ -10,9 +10,9 @@ from pyraft.core.raft import Raft
 from pyraft.errors import DropReason
 from pyraft.ready import RefusedConfChange
 from pyraft.types import NONE_ID, u64
-from raftpb.codec import decode_conf_change, decode_conf_change_v2
+from raftpb.codec import decode_change
 from raftpb.confchange import ConfChangeV2
-from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_CONF_CHANGE_V2, ENTRY_NORMAL
+from raftpb.enums import ENTRY_CONF_CHANGE_V2, ENTRY_NORMAL
 from raftpb.message import Entry
 
 
@@ -80,6 +80,4 @@ def conf_change_of(entry: Entry) -> ConfChangeV2:
 
     Raises DecodeError if its data is none.
     """
-    if entry.type is ENTRY_CONF_CHANGE:
-        return decode_conf_change(entry.data).as_v2()
-    return decode_conf_change_v2(entry.data)
+    return decode_change(entry).as_v2()

@@ -16,9 +16,8 @@ from pyraft.config import Config
 from pyraft.memory_storage import MemoryStorage
 from pyraft.rawnode import RawNode
 from pyraft.ready import Ready
-from raftpb.codec import decode_conf_change, decode_conf_change_v2
-from raftpb.confchange import AnyConfChange
-from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL
+from raftpb.codec import decode_change
+from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import ConfState, Entry, HardState, Message, Snapshot, SnapshotMetadata
 from rafttest.trace.command import CommandRefusedError
 
@@ -105,11 +104,7 @@ class InteractionNode:
             conf_state = before.metadata.conf_state
             update = entry.data
             if entry.type is not ENTRY_NORMAL:
-                change = _decode_change(entry)
+                change = decode_change(entry)
                 conf_state = self.raw.apply_conf_change(change)
                 update = change.context
             self.storage.applied = Snapshot(before.data + update, SnapshotMetadata(conf_state, entry.index, entry.term))
-
-
-def _decode_change(entry: Entry) -> AnyConfChange:
-    return decode_conf_change(entry.data) if entry.type is ENTRY_CONF_CHANGE else decode_conf_change_v2(entry.data)

@@ -16,8 +16,8 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-from raftpb.codec import decode_conf_change, decode_conf_change_v2
-from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL
+from raftpb.codec import decode_change
+from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import ConfState, Entry, HardState, Snapshot
 from rafttest.mixed.peer import LEADER, Answer
 from rafttest.sim.checker import oracle
@@ -196,8 +196,7 @@ class Laws:
             self._changed(id, record, entry, conf)
 
     def _changed(self, id: int, record: GroupHistory, entry: Entry, conf: ConfState) -> None:
-        decode = decode_conf_change if entry.type is ENTRY_CONF_CHANGE else decode_conf_change_v2
-        asked = decode(entry.data).as_v2()
+        asked = decode_change(entry).as_v2()
         if entry.index not in self.confs:
             following = oracle.change(self.conf, asked)
             if following is None:

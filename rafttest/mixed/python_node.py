@@ -21,8 +21,8 @@ from pyraft import (
     StepError,
 )
 from pyraft.types import NO_LIMIT
-from raftpb.codec import decode_conf_change, decode_conf_change_v2, decode_message, encode_message
-from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL, MSG_STORAGE_APPEND
+from raftpb.codec import decode_change, decode_conf_change, decode_conf_change_v2, decode_message, encode_message
+from raftpb.enums import ENTRY_NORMAL, MSG_STORAGE_APPEND
 from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, ConfState, Entry, HardState, Message, Snapshot
 from rafttest.mixed.peer import Answer, MixedSettings
 
@@ -176,9 +176,8 @@ class PythonNode:
             told.committed.append(entry)
             if entry.type is ENTRY_NORMAL:
                 continue
-            decode = decode_conf_change if entry.type is ENTRY_CONF_CHANGE else decode_conf_change_v2
             try:
-                told.confs.append(self._raw.apply_conf_change(decode(entry.data)))
+                told.confs.append(self._raw.apply_conf_change(decode_change(entry)))
             except ConfChangeError as error:
                 told.panic = f"an impossible change was committed: {error}"
 

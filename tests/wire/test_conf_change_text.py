@@ -7,8 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from raftpb_strategies import steps
 
-from raftpb.confchange import ConfChangeSingle, format_changes, parse_changes
-from raftpb.enums import ConfChangeType
+from raftpb.codec import decode_change, encode_conf_change, encode_conf_change_v2
+from raftpb.confchange import AnyConfChange, ConfChange, ConfChangeSingle, ConfChangeV2, format_changes, parse_changes
+from raftpb.enums import ConfChangeType, EntryType
+from raftpb.errors import DecodeError
+from raftpb.message import Entry
 
 ADD = ConfChangeType.ConfChangeAddNode
 LEARN = ConfChangeType.ConfChangeAddLearnerNode
@@ -61,3 +64,27 @@ def test_refused_text(text: str, error: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared in full
         parse_changes(text)
     assert str(caught.value) == error
+
+
+@pytest.mark.parametrize(
+    ("type", "data", "expected"),
+    [
+        (EntryType.EntryConfChange, encode_conf_change(ConfChange(ADD, 3)), ConfChange(ADD, 3)),
+        (EntryType.EntryConfChangeV2, b"", ConfChangeV2()),
+        (
+            EntryType.EntryConfChangeV2,
+            encode_conf_change_v2(ConfChangeV2((ConfChangeSingle(LEARN, 4),))),
+            ConfChangeV2((ConfChangeSingle(LEARN, 4),)),
+        ),
+    ],
+    ids=["one step", "leaving", "v2"],
+)
+def test_a_change_is_read_by_the_type_of_its_entry(type: EntryType, data: bytes, expected: AnyConfChange) -> None:
+    assert decode_change(Entry(type, 2, 7, data)) == expected
+
+
+def test_an_entry_that_holds_no_change_is_refused() -> None:
+    with pytest.raises(ValueError, match="entry 7 is .*EntryNormal.*; expected a membership change"):
+        decode_change(Entry(EntryType.EntryNormal, 2, 7, b"x"))
+    with pytest.raises(DecodeError):
+        decode_change(Entry(EntryType.EntryConfChange, 2, 7, b"\xff"))

@@ -22,9 +22,8 @@ from dataclasses import replace
 from typing import Final
 
 from pyraft import BasicStatus, CoreState, MemoryStorage, Role, Status
-from raftpb.codec import decode_conf_change, decode_conf_change_v2
-from raftpb.confchange import ConfChangeV2
-from raftpb.enums import ENTRY_CONF_CHANGE, ENTRY_NORMAL, MSG_PROP
+from raftpb.codec import decode_change
+from raftpb.enums import ENTRY_NORMAL, MSG_PROP
 from raftpb.message import ConfState, Entry, Message, Snapshot
 from rafttest.sim.checker import oracle
 from rafttest.sim.checker.clients import Once
@@ -179,7 +178,9 @@ class Checker(History):
         if content.type is ENTRY_NORMAL and content.data:
             self.once.committed(index, content.data)
         if truth.is_conf_change():
-            following = oracle.change(self.conf, change_of(truth.type, truth.data))
+            following = oracle.change(
+                self.conf, decode_change(Entry(truth.type, truth.term, index, truth.data)).as_v2()
+            )
             if following is not None:
                 check_succession(index, self.conf, following)
                 self.conf = following
@@ -386,8 +387,3 @@ def check_succession(index: int, before: ConfState, after: ConfState) -> None:
     if not after.voters_outgoing and not before.voters_outgoing:
         demand(len({*before.voters} ^ {*after.voters}) <= 1, "S14", f"{index} leads from {before} to {after}")
     demand(oracle.quorums_meet(before, after), "S14", f"quorums of {before} and {after}, made at {index}, do not meet")
-
-
-def change_of(type: object, data: bytes) -> ConfChangeV2:
-    """The membership change in an entry."""
-    return decode_conf_change(data).as_v2() if type is ENTRY_CONF_CHANGE else decode_conf_change_v2(data)

@@ -18,12 +18,12 @@ from pyraft import (
     SnapshotStatus,
     StepError,
 )
+from raftpb.codec import decode_change
 from raftpb.enums import ENTRY_NORMAL, MSG_APP_RESP, MSG_PROP
 from raftpb.message import Entry, Message, Snapshot
 from rafttest.sim.checker import oracle
 from rafttest.sim.checker.coverage import Coverage
 from rafttest.sim.checker.history import digest_after
-from rafttest.sim.checker.safety import change_of
 from rafttest.sim.checker.violation import Violation
 from rafttest.sim.cluster.disk import READ, CheckedReads, SimDisk, SimDiskError, term_on
 from rafttest.sim.cluster.state_machine import decode
@@ -418,7 +418,7 @@ class SimNode:
         before, led = self.conf, self._leads()
         waiting = self.raw.basic_status().pending_reads if led else 0
         try:
-            self.conf = self.raw.apply_conf_change(change_of(entry.type, entry.data))
+            self.conf = self.raw.apply_conf_change(decode_change(entry))
             self.coverage.changed_members(entry, before, led)
             if led and self._leads():
                 released = waiting - self.raw.basic_status().pending_reads

@@ -28,11 +28,12 @@ from pyraft import (
     Role,
     StepError,
 )
+from raftpb.codec import decode_change
 from raftpb.enums import ENTRY_NORMAL
 from raftpb.message import LOCAL_APPEND_THREAD, LOCAL_APPLY_THREAD, Entry, HardState, Message, Snapshot
 from rafttest.sim.checker import oracle
 from rafttest.sim.checker.history import digest_after
-from rafttest.sim.checker.safety import Checker, change_of
+from rafttest.sim.checker.safety import Checker
 from rafttest.sim.cluster.disk import SOME, SimDisk, copy_of, term_on
 from rafttest.sim.directed.mailbox import ScheduleError
 
@@ -351,7 +352,7 @@ class ManualNode:
 
     def _change_members(self, entry: Entry) -> None:
         with suppress(ConfChangeError):  # from a leader that does not check: the configuration stays
-            self.conf = self.raw.apply_conf_change(change_of(entry.type, entry.data))
+            self.conf = self.raw.apply_conf_change(decode_change(entry))
         with self._judge():
             self._checker.configured(self.id, entry.index, self.conf)
         self.observe()
