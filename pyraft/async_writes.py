@@ -36,7 +36,7 @@ def append_request(
     """The work for the append thread; None if there is none. `responses`: what promises something about it."""
     if not entries and hard_state is None and snapshot is None and not responses:
         return None
-    m = Message(MSG_STORAGE_APPEND, LOCAL_APPEND_THREAD, r.id, 0, 0, 0, entries)
+    m = Message(MSG_STORAGE_APPEND, LOCAL_APPEND_THREAD, r.id, entries=entries)
     if hard_state is not None:
         m.term = hard_state.term
         m.vote = hard_state.vote
@@ -76,5 +76,5 @@ def append_response(r: Raft, snapshot: Snapshot | None) -> Message | None:
 
 def apply_request(r: Raft, entries: list[Entry]) -> Message:
     """The work for the apply thread. Its answer carries no term: what is applied stays applied."""
-    response = Message(MSG_STORAGE_APPLY_RESP, r.id, LOCAL_APPLY_THREAD, 0, 0, 0, entries)
-    return Message(MSG_STORAGE_APPLY, LOCAL_APPLY_THREAD, r.id, 0, 0, 0, entries, 0, None, False, 0, b"", 0, [response])
+    response = Message(MSG_STORAGE_APPLY_RESP, r.id, LOCAL_APPLY_THREAD, entries=entries)
+    return Message(MSG_STORAGE_APPLY, LOCAL_APPLY_THREAD, r.id, entries=entries, responses=[response])

@@ -67,7 +67,7 @@ def _pre_campaign(r: Raft) -> None:
         if voter == r.id:
             r.send(Message(MSG_PRE_VOTE_RESP, voter, voter, r.term + 1))
         else:
-            r.send(Message(MSG_PRE_VOTE, voter, r.id, r.term + 1, last_term, last_index))
+            r.send(Message(MSG_PRE_VOTE, voter, r.id, r.term + 1, log_term=last_term, index=last_index))
 
 
 def _campaign(r: Raft, context: bytes) -> None:
@@ -79,9 +79,7 @@ def _campaign(r: Raft, context: bytes) -> None:
         if voter == r.id:
             r.send(Message(MSG_VOTE_RESP, voter, voter, r.term))
         else:
-            r.send(
-                Message(MSG_VOTE, voter, r.id, r.term, last_term, last_index, NO_ENTRIES, 0, None, False, 0, context)
-            )
+            r.send(Message(MSG_VOTE, voter, r.id, r.term, log_term=last_term, index=last_index, context=context))
 
 
 def handle_vote(r: Raft, m: Message) -> None:

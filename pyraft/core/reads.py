@@ -47,7 +47,7 @@ def forward_read(r: Raft, from_: u64, context: bytes) -> ReadDropReason | None:
             del r.forwarded_reads[oldest]
             r.aborted_reads.append(AbortedRead(oldest, ReadDropReason.TOO_MANY))
         r.forwarded_reads[context] = r.forwarded_reads.get(context, 0) + 1
-    r.send(Message(MSG_READ_INDEX, r.leader, from_, 0, 0, 0, [Entry(data=context)]))
+    r.send(Message(MSG_READ_INDEX, r.leader, from_, entries=[Entry(data=context)]))
     return None
 
 
@@ -119,4 +119,4 @@ def _answer(r: Raft, read: PendingRead) -> None:
     if read.from_ == r.id:
         r.read_states.append(ReadState(read.index, read.context))
     else:
-        r.send(Message(MSG_READ_INDEX_RESP, read.from_, 0, 0, 0, read.index, [Entry(data=read.context)]))
+        r.send(Message(MSG_READ_INDEX_RESP, read.from_, index=read.index, entries=[Entry(data=read.context)]))

@@ -33,7 +33,7 @@ def append_entries(r: Raft, entries: list[Entry]) -> bool:
     if r.tracer is not None:
         r.tracer.replicate(r, entries)
     r.log.append(entries)
-    r.send(Message(MSG_APP_RESP, r.id, r.id, 0, 0, index))
+    r.send(Message(MSG_APP_RESP, r.id, r.id, index=index))
     return True
 
 
@@ -120,7 +120,7 @@ def _maybe_send_snapshot(r: Raft, progress: Progress) -> bool:
     index: u64 = snapshot.metadata.index
     r.logger.debug("%x: sends %x a snapshot at %d", r.id, progress.id, index)
     progress.become_snapshot(index)
-    r.send(Message(MSG_SNAP, progress.id, 0, 0, 0, 0, NO_ENTRIES, 0, snapshot))
+    r.send(Message(MSG_SNAP, progress.id, snapshot=snapshot))
     return True
 
 
@@ -141,7 +141,7 @@ def broadcast_heartbeat(r: Raft) -> None:
         if progress.id != r.id:
             # A follower must not be told to commit what it may not have.
             commit: u64 = progress.match if progress.match < r.log.committed else r.log.committed
-            r.send(Message(MSG_HEARTBEAT, progress.id, 0, 0, 0, 0, NO_ENTRIES, commit, None, False, 0, context))
+            r.send(Message(MSG_HEARTBEAT, progress.id, commit=commit, context=context))
             progress.sent_commit = commit
 
 
@@ -175,13 +175,13 @@ def handle_append(r: Raft, m: Message) -> None:
     if m.index < log.committed:
         if _contradicts_committed(r, m):
             return
-        r.send(Message(MSG_APP_RESP, m.from_, 0, 0, 0, log.committed))
+        r.send(Message(MSG_APP_RESP, m.from_, index=log.committed))
         return
     if log.maybe_append(m.log_term, m.index, m.entries):
         r.misses_entries = False
         last_new: u64 = m.index + len(m.entries)
         log.commit_to(m.commit if m.commit < last_new else last_new)
-        r.send(Message(MSG_APP_RESP, m.from_, 0, 0, 0, last_new))
+        r.send(Message(MSG_APP_RESP, m.from_, index=last_new))
         return
     if m.index == log.committed and _contradicts_committed(r, m):
         return
@@ -192,7 +192,7 @@ def handle_append(r: Raft, m: Message) -> None:
     r.logger.debug("%x: has no entry (%d, %d) to append after", r.id, m.log_term, m.index)
     last_index: u64 = log.last_index()
     hint_index, hint_term = log.find_conflict_by_term(m.index if m.index < last_index else last_index, m.log_term)
-    r.send(Message(MSG_APP_RESP, m.from_, 0, 0, hint_term, m.index, NO_ENTRIES, 0, None, True, hint_index))
+    r.send(Message(MSG_APP_RESP, m.from_, log_term=hint_term, index=m.index, reject=True, reject_hint=hint_index))
 
 
 def _contradicts_committed(r: Raft, m: Message) -> bool:
@@ -243,4 +243,4 @@ def handle_heartbeat(r: Raft, m: Message) -> None:
             r.logger.error("%x: %s", r.id, r.anomalies.log_loss_suspected)
     else:
         r.log.commit_to(m.commit)
-    r.send(Message(MSG_HEARTBEAT_RESP, m.from_, 0, 0, 0, 0, NO_ENTRIES, 0, None, False, 0, m.context))
+    r.send(Message(MSG_HEARTBEAT_RESP, m.from_, context=m.context))

@@ -108,7 +108,7 @@ def propose(r: Raft, from_: u64, entries: list[Entry]) -> DropReason | None:
         return DropReason.NO_LEADER
     if r.disable_proposal_forwarding:
         return DropReason.FORWARDING_DISABLED
-    r.send(Message(MSG_PROP, r.leader, from_, 0, 0, 0, entries))
+    r.send(Message(MSG_PROP, r.leader, from_, entries=entries))
     return None
 
 

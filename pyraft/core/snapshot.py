@@ -18,7 +18,7 @@ def handle_snapshot(r: Raft, m: Message) -> None:
     snapshot = m.snapshot
     installed = snapshot is not None and _install(r, snapshot)
     index: u64 = r.log.last_index() if installed else r.log.committed
-    r.send(Message(MSG_APP_RESP, m.from_, 0, 0, 0, index))
+    r.send(Message(MSG_APP_RESP, m.from_, index=index))
 
 
 def _install(r: Raft, snapshot: Snapshot) -> bool:

@@ -24,7 +24,7 @@ from raftpb.enums import (
     MSG_SNAP,
     MSG_VOTE,
 )
-from raftpb.message import NO_ENTRIES, Message
+from raftpb.message import Message
 
 
 def step(r: Raft, m: Message) -> None:
@@ -70,7 +70,7 @@ def _answer_lower_term(r: Raft, m: Message) -> None:
         if r.check_quorum or r.pre_vote:
             r.send(Message(MSG_APP_RESP, m.from_))
     elif m.type is MSG_PRE_VOTE:
-        r.send(Message(MSG_PRE_VOTE_RESP, m.from_, 0, r.term, 0, 0, NO_ENTRIES, 0, None, True))
+        r.send(Message(MSG_PRE_VOTE_RESP, m.from_, term=r.term, reject=True))
 
 
 def tick(r: Raft) -> None:

@@ -84,7 +84,7 @@ def test_a_change_is_read_by_the_type_of_its_entry(type: EntryType, data: bytes,
 
 
 def test_an_entry_that_holds_no_change_is_refused() -> None:
-    with pytest.raises(ValueError, match="entry 7 is .*EntryNormal.*; expected a membership change"):
+    with pytest.raises(ValueError, match=r"entry 7 is .*EntryNormal.*; expected a membership change"):
         decode_change(Entry(EntryType.EntryNormal, 2, 7, b"x"))
     with pytest.raises(DecodeError):
         decode_change(Entry(EntryType.EntryConfChange, 2, 7, b"\xff"))
