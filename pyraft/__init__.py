@@ -36,6 +36,7 @@ from pyraft.errors import (
 )
 from pyraft.logger import Logger, NullLogger
 from pyraft.memory_storage import MemoryStorage
+from pyraft.node_like import NodeLike
 from pyraft.rawnode import RawNode
 from pyraft.ready import AbortedRead, ReadState, Ready, RefusedConfChange, SoftState
 from pyraft.status import BasicStatus, Status
@@ -82,6 +83,7 @@ __all__ = [
     "MemoryStorage",
     "MisuseError",
     "NodeFailedError",
+    "NodeLike",
     "NullLogger",
     "Peer",
     "PeerNotFoundError",

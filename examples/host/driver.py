@@ -15,7 +15,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from examples.host import snapshots
 from examples.host.changes import Changes
@@ -31,6 +31,7 @@ from pyraft import (
     Config,
     ForwardedProposalDroppedError,
     MemoryStorage,
+    NodeLike,
     Peer,
     ProgressState,
     ProposalDroppedError,
@@ -42,9 +43,6 @@ from pyraft import (
     StepError,
 )
 from raftpb import ConfChangeV2, Entry, EntryType, HardState, Message, MessageType, Snapshot
-
-if TYPE_CHECKING:
-    from rafttest.record import NodeLike
 
 logger = logging.getLogger(__name__)
 

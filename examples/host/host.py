@@ -11,7 +11,6 @@ import logging
 import secrets
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from examples.host.disk import Disk
 from examples.host.machine import StateMachine
@@ -19,11 +18,8 @@ from examples.host.replica import Replica
 from examples.host.settings import Settings
 from examples.host.transport import PeerStatus, Transport
 from examples.host.wire import WireLimits
-from pyraft import Config, RawNode, StepError
+from pyraft import Config, NodeLike, RawNode, StepError
 from raftpb import Message
-
-if TYPE_CHECKING:
-    from rafttest.record import NodeLike
 
 logger = logging.getLogger(__name__)
 

@@ -14,13 +14,9 @@ from __future__ import annotations
 import asyncio
 import heapq
 import struct
-from typing import TYPE_CHECKING
 
 from examples.host.machine import NotServedError
-from pyraft import AbortedRead, ReadDroppedError, ReadState
-
-if TYPE_CHECKING:
-    from rafttest.record import NodeLike
+from pyraft import AbortedRead, NodeLike, ReadDroppedError, ReadState
 
 _CONTEXT = struct.Struct(">QQQ")
 

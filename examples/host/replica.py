@@ -12,17 +12,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from examples.host.driver import REMOVED, Driver, Sender
 from examples.host.machine import NotServedError, RemovedError, StateMachine
 from examples.host.membership import Change, Members
 from examples.host.settings import Settings
 from examples.host.snapshots import Durable
-from pyraft import Config, MemoryStorage, RandomSource, RawNode, Status
-
-if TYPE_CHECKING:
-    from rafttest.record import NodeLike
+from pyraft import Config, MemoryStorage, NodeLike, RandomSource, RawNode, Status
 
 logger = logging.getLogger(__name__)
 

@@ -28,10 +28,10 @@ from examples.host.settings import Settings
 from examples.host.wire import check_peer_url
 from examples.raftexample.http import MAX_LINE_BYTES, HttpApi
 from examples.raftexample.kv import KeyValueStore
-from pyraft import Config, RawNode
+from pyraft import Config, NodeLike, RawNode
 
 if TYPE_CHECKING:
-    from rafttest.record import NodeLike, RecordingNode
+    from rafttest.record import RecordingNode
 
 GROUP = 1
 

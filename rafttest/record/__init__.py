@@ -11,7 +11,6 @@ order: `format` (the file, what survives, what it costs); `node`, `journal` and 
 
 from rafttest.record.format import BadValueError, DamagedRecordingError, End, RecordingError, Segment, read_segment
 from rafttest.record.node import SEGMENT_BYTES, TOTAL_BYTES, RecordingNode
-from rafttest.record.node_like import NodeLike
 from rafttest.record.player import Difference, Input, Player
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "Difference",
     "End",
     "Input",
-    "NodeLike",
     "Player",
     "RecordingError",
     "RecordingNode",

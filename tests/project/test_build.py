@@ -21,6 +21,7 @@ NOT_COMPILED = {
     "errors": "applications catch and derive from them",
     "config": "takes values of any type, to complain about them",
     "logger": "a protocol that applications implement",
+    "node_like": "a protocol that applications may implement",
     "storage": "a protocol that applications implement",
     "trace_logger": "only state traces need it",
     "state_trace": "only state traces need it",

@@ -36,7 +36,7 @@ LAYERS: Final[tuple[frozenset[str], ...]] = tuple(
         "async_writes",
         "ready_builder",
         "status describe bootstrap validation core_state arguments guard",
-        "rawnode",
+        "rawnode node_like",
     )
 )
 

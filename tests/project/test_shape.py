@@ -113,10 +113,6 @@ ABOVE: Final = {
 
 RECORDED: Final = {
     "examples.raftexample.__main__": "--record: the flight recorder is a feature of the example",
-    **dict.fromkeys(
-        (f"examples.host.{name}" for name in ("driver", "host", "reads", "replica")),
-        "the type NodeLike: any node can be driven, recorded or not",
-    ),
 }
 """Examples that import the test kit's recorder, and why."""
 
