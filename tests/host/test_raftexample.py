@@ -6,7 +6,6 @@ import asyncio
 import json
 import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -182,14 +181,23 @@ def test_endless_writes_to_few_keys_need_little_room(tmp_path: Path) -> None:
     run(scenario())
 
 
+async def put_at_last(client: Client, node: int, key: str, value: bytes) -> None:
+    """Write, and try again as long as the outcome is unknown: a busy machine may take its time."""
+    while True:
+        try:
+            await client.put(node, key, value)
+            return
+        except UnknownOutcomeError:
+            await asyncio.sleep(0.1)
+
+
 def test_a_leader_that_is_asked_to_stop_hands_over(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with running(tmp_path, 3, "--tick-ms", "500") as at:  # an election would take 5 to 10 s
             others = [id for id in at.cluster.nodes if id != at.leader]
-            began = time.monotonic()
             assert await asyncio.to_thread(at.cluster.stop, at.leader) == 0
-            await at.client.put(others[0], "key", b"value")
-            assert time.monotonic() - began < 5
+            assert "did not take over in time" not in at.cluster.nodes[at.leader].log.read_text()
+            await put_at_last(at.client, others[0], "key", b"value")
             assert at.cluster.stop(others[0]) == 0
 
     run(scenario())
