@@ -5,15 +5,18 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import pytest
 
-from pyraft import Config, MemoryStorage, NullLogger, Peer, RawNode
+from pyraft import Config, EncodeError, MemoryStorage, NullLogger, Peer, RawNode
+from raftpb.codec import encode_message
 from raftpb.confchange import ConfChange
-from raftpb.enums import ADD_NODE
+from raftpb.enums import ADD_NODE, MSG_STORAGE_APPEND
+from raftpb.message import LOCAL_APPEND_THREAD, Message
 from rafttest.record import RecordingNode
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +70,22 @@ def test_a_block_of_code_runs(
     text = text.replace('Path("/var/lib/app/recording")', f"Path({str(tmp_path / 'recording')!r})")
     text = re.sub(r"^from pathlib import Path\n", "", text, flags=re.MULTILINE) if "Path" in given else text
     exec(compile(text, f"{name}, block {number}", "exec"), given)
+
+
+def test_the_table_of_knobs_is_that_of_config() -> None:
+    """`docs/differences.md` has a row for each knob whose default is not the reference's, and for no other."""
+    table = (DOCS / "differences.md").read_text().partition("| knob |")[2].partition("\n\n")[0]
+    listed = set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE))
+    storage = MemoryStorage()
+    ours, theirs = Config(id=1, storage=storage), Config.reference_defaults(id=1, storage=storage)
+    differing = {field.name for field in fields(Config) if getattr(ours, field.name) != getattr(theirs, field.name)}
+    assert listed == differing - {"random", "logger"}
+
+
+def test_local_messages_cannot_be_encoded() -> None:
+    """As docs/transport.md says."""
+    with pytest.raises(EncodeError):
+        encode_message(Message(MSG_STORAGE_APPEND, LOCAL_APPEND_THREAD, 1))
 
 
 def commands() -> list[str]:
