@@ -30,7 +30,7 @@ class FaultyDisk:
         self.log = home / "syncs"
         self.environment = {
             **os.environ,
-            "PYTHONPATH": str(HERE.parent),
+            "PYTHONPATH": str(HERE.parents[1]),
             "LD_PRELOAD": str(library),
             "FAULTY_DIRECTORY": str(directory),
             "FAULTY_TRIGGER": str(self.trigger),
