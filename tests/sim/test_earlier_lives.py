@@ -201,3 +201,17 @@ def test_a_report_about_an_earlier_snapshot(asynchronous: bool) -> None:
     s.arrive(second[0])
     s.converge()
     assert s.data(3) == s.data(1)
+
+
+@BOTH_WAYS
+def test_a_read_answer_of_a_node_that_does_not_lead(asynchronous: bool) -> None:
+    """In the same term, 3 answers what 2 has asked the leader: it is not taken, and the leader's answer is."""
+    s, late = asked_late(asynchronous)
+    s.arrive(Message(MSG_READ_INDEX_RESP, 2, 3, late.term, index=late.index, entries=late.entries))
+    s.handle(2)
+    assert s.answer(2, b"r") is None
+    assert s.node(2).raw.status().anomalies.ignored_read_answers == 1
+    s.arrive(late)
+    s.handle(2)
+    assert s.answer(2, b"r") == late.index
+    s.converge()
