@@ -33,7 +33,7 @@ def append_entries(r: Raft, entries: list[Entry]) -> bool:
     if r.tracer is not None:
         r.tracer.replicate(r, entries)
     r.log.append(entries)
-    r.send(Message(MSG_APP_RESP, r.id, r.id, 0, 0, index))  # by position: each entry comes by here, and names cost
+    r.send(Message(MSG_APP_RESP, r.id, r.id, index=index))
     return True
 
 
@@ -181,7 +181,7 @@ def handle_append(r: Raft, m: Message) -> None:
         r.misses_entries = False
         last_new: u64 = m.index + len(m.entries)
         log.commit_to(m.commit if m.commit < last_new else last_new)
-        r.send(Message(MSG_APP_RESP, m.from_, 0, 0, 0, last_new))  # by position, as above
+        r.send(Message(MSG_APP_RESP, m.from_, index=last_new))
         return
     if m.index == log.committed and _contradicts_committed(r, m):
         return
