@@ -96,8 +96,14 @@ def commands() -> list[str]:
 
 
 @pytest.mark.parametrize("module", commands())
-def test_a_command_names_a_module(module: str) -> None:
-    assert importlib.util.find_spec(module) is not None
+def test_a_command_names_a_module_that_can_be_run(module: str) -> None:
+    """A package has a `__main__`; another module does something when it is run."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    if spec.submodule_search_locations is not None:
+        assert importlib.util.find_spec(f"{module}.__main__") is not None
+    elif spec.origin is not None and spec.origin.endswith(".py"):
+        assert '__name__ == "__main__"' in Path(spec.origin).read_text()
 
 
 @pytest.mark.parametrize("path", sorted(DOCS.rglob("*.md")), ids=lambda path: path.stem)
